@@ -1,0 +1,98 @@
+"""What every file system backend shares: the record of a file, hidden names, globs.
+
+Globs follow Hadoop's, so that a pattern means the same to Spark and to us: ``*``, ``?``, ``[ab]``, ``[!a]``, ``{a,b}``;
+none of them crosses a ``/``.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+GLOB_CHARS = frozenset("*?[{")
+
+
+@dataclass(frozen=True, order=True)
+class FileInfo:
+    """One data file: its path as it can be opened again, its size in bytes, its modification time (epoch seconds)."""
+
+    path: str
+    size: int
+    modified: float
+
+
+class Backend(Protocol):
+    """One kind of file system. Paths arrive as the caller wrote them; errors leave as ``InputError``."""
+
+    def list_files(self, path: str) -> list[FileInfo]: ...
+    def exists(self, path: str) -> bool: ...
+    def read_bytes(self, path: str, limit: int | None) -> bytes: ...
+    def open_input(self, path: str) -> BinaryIO: ...
+    def write_bytes(self, path: str, data: bytes) -> None: ...
+    def delete(self, path: str) -> None: ...
+
+
+def is_hidden(name: str) -> bool:
+    """Whether Spark would skip a file or folder of this name (``_SUCCESS``, ``.x.crc``; ``_key=1`` is a partition)."""
+    return name.startswith(".") or (name.startswith("_") and "=" not in name)
+
+
+def is_glob(path: str) -> bool:
+    """Whether the path holds a glob character."""
+    return not GLOB_CHARS.isdisjoint(path)
+
+
+def fixed_prefix(pattern: str) -> str:
+    """The part of a pattern before its first glob character."""
+    return next((pattern[:i] for i, char in enumerate(pattern) if char in GLOB_CHARS), pattern)
+
+
+def expand_braces(pattern: str) -> Iterator[str]:
+    """Every pattern that ``{a,b}`` stands for; braces may nest and hold ``/``. An unclosed brace stands for itself."""
+    start = pattern.find("{")
+    depth, cuts = 0, [start]
+    for at in range(start, len(pattern)) if start >= 0 else ():
+        char = pattern[at]
+        depth += (char == "{") - (char == "}")
+        if char == "," and depth == 1:
+            cuts.append(at)
+        if depth == 0:
+            cuts.append(at)
+            for left, right in zip(cuts, cuts[1:], strict=False):
+                yield from expand_braces(pattern[:start] + pattern[left + 1 : right] + pattern[at + 1 :])
+            return
+    yield pattern
+
+
+def segment_matches(pattern: str, name: str) -> bool:
+    """Whether one name of a path matches one segment of a pattern (without braces); hidden names only if asked for."""
+    if is_hidden(name) and pattern[:1] != name[0]:
+        return False
+    return _regex(pattern).fullmatch(name) is not None
+
+
+def below_matches(pattern: str, key: str) -> bool:
+    """Whether a key matches the pattern, or lies in a folder that does; hidden names below do not count."""
+    wanted, names = pattern.rstrip("/").split("/"), key.split("/")
+    if len(names) < len(wanted) or any(is_hidden(name) for name in names[len(wanted) :]):
+        return False
+    return all(
+        part == name or (is_glob(part) and segment_matches(part, name))
+        for part, name in zip(wanted, names, strict=False)
+    )
+
+
+def _regex(pattern: str) -> re.Pattern[str]:
+    out, at = "", 0
+    while at < len(pattern):
+        char, close = pattern[at], pattern.find("]", at + 2)
+        if char == "[" and close > 0:
+            inner = pattern[at + 1 : close]
+            negated = inner[0] in "!^"
+            chars = re.sub(r"([\\\[\]^&~|])", r"\\\1", inner[1:] if negated else inner)
+            out += f"[^{chars}]" if negated else f"[{chars}]"
+            at = close
+        else:
+            out += {"*": "[^/]*", "?": "[^/]"}.get(char, re.escape(char))
+        at += 1
+    return re.compile(out, re.DOTALL)
