@@ -1,0 +1,37 @@
+"""The errors that a run ends with. Each carries one message for a person: what is wrong, where, and the way out."""
+
+from collections.abc import Sequence
+
+
+class BlitzError(Exception):
+    """A run that cannot go on (exit code 1). ``str(error)`` is the whole message; it never holds ids or rows."""
+
+
+class ConfigError(BlitzError):
+    """A config that cannot be used (exit code 2).
+
+    Args:
+        problems: every problem found, each with its JSON path or file.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = list(problems)
+        count = len(self.problems)
+        head = "1 problem" if count == 1 else f"{count} problems"
+        super().__init__(f"{head} in the config:\n" + "\n".join(f"  - {problem}" for problem in self.problems))
+
+
+class InputError(BlitzError):
+    """Input that is missing, lacks columns or is of a wrong kind; lists everything that was found, per path."""
+
+
+class RuleError(BlitzError):
+    """A rule set with a gap or an overlap; names the cell and the rules."""
+
+
+class PayloadError(BlitzError):
+    """A model payload that was refused; names the file and what was refused."""
+
+
+class PublishError(BlitzError):
+    """An output that could not be published; the last good one is still in place."""

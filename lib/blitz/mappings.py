@@ -1,0 +1,189 @@
+"""The small mapping files (stores, categories, choices), read on the driver and made unambiguous (contract: inputs).
+
+They hold thousands of rows, not millions: every later step gets them as one broadcast table with one row per key.
+"""
+
+import io
+import re
+from dataclasses import dataclass
+
+import pandas as pd
+import pyarrow.parquet as pq
+from pyspark.sql import DataFrame, SparkSession
+
+from blitz import storage
+from blitz.channels import Channel
+from blitz.files import RawTable
+from blitz.tables import Kind
+
+EXCLUDED_CATEGORY = "Exclude"
+BITS = 62  # categories held by one long of a line's category mask
+DRI_PREFIX = "dri_categ_"
+BASE_PREFIX = "categ_base_product_"
+
+
+def slug(name: str) -> str:
+    """The column-name form of a category: runs of non-word characters as ``_``, none at the ends, lower case."""
+    return re.sub(r"\W+", "_", name).strip("_").lower()
+
+
+@dataclass(frozen=True)
+class Category:
+    """One category name of the menu: its kind ("dri" or "base"), its column, its bit in the category masks."""
+
+    kind: str
+    name: str
+    bit: int
+
+    @property
+    def column(self) -> str:
+        """The name of its 0/1 column in the order features."""
+        return (DRI_PREFIX if self.kind == "dri" else BASE_PREFIX) + slug(self.name)
+
+
+@dataclass(frozen=True)
+class Menu:
+    """All categories that a kept line can have, driver categories first, each kind sorted by name."""
+
+    categories: tuple[Category, ...]
+
+    @property
+    def masks(self) -> int:
+        """How many longs a category mask takes."""
+        return max(1, -(-len(self.categories) // BITS))
+
+    def of_kind(self, kind: str) -> list[Category]:
+        """The categories of one kind, sorted by name."""
+        return [category for category in self.categories if category.kind == kind]
+
+    def columns(self, kind: str) -> list[str]:
+        """The category columns of one kind, each once."""
+        return list(dict.fromkeys(category.column for category in self.of_kind(kind)))
+
+
+@dataclass(frozen=True)
+class Mappings:
+    """The small mappings with one row per key; ``conflicts`` counts the keys that the files map in several ways."""
+
+    stores: pd.DataFrame
+    store_codes: pd.DataFrame
+    categories: pd.DataFrame
+    choices: pd.DataFrame
+    menu: Menu
+    conflicts: dict[str, int]
+
+
+def read_small(table: RawTable) -> pd.DataFrame:
+    """A small mapping file as trimmed text columns, with empty as null; ids without a trailing ``.0``."""
+    parts = []
+    for info in table.files:
+        if info.path.lower().endswith((".csv", ".csv.gz", ".txt")):
+            compression = "gzip" if info.path.lower().endswith(".gz") else None
+            data = io.BytesIO(storage.read_bytes(info.path))
+            part = pd.read_csv(data, dtype=str, encoding="utf-8-sig", compression=compression, keep_default_na=False)
+        else:
+            with storage.open_input(info.path) as source:
+                part = pq.read_table(source).to_pandas().astype("object")
+        part.columns = [str(name).strip() for name in part.columns]
+        parts.append(part[[field.name for field in table.spec.fields]])
+    rows = pd.concat(parts, ignore_index=True)
+    for field in table.spec.fields:
+        text = rows[field.name].where(rows[field.name].notna(), "").astype(str).str.strip()
+        if field.kind in (Kind.ID, Kind.CODE):
+            text = text.str.replace(r"^([+-]?\d+)\.0*$", r"\1", regex=True)
+        rows[field.name] = text.mask(text == "", None)
+    return rows
+
+
+def load_mappings(store_codes: RawTable, stores: RawTable, categories: RawTable, choices: RawTable) -> Mappings:
+    """Read the four small mapping files and resolve repeated and conflicting keys, the same way every run."""
+    codes = _first_per_key(read_small(store_codes), "MDS ID")
+    store_rows = _first_per_key(read_small(stores), "Store Code")
+    category_rows = read_small(categories)
+    conflicts = {
+        "store_codes": codes[1],
+        "stores": store_rows[1],
+        "categories": sum(_first_per_key(_categories_by(category_rows, key), key)[1] for key in _CATEGORY_KEYS),
+    }
+    return Mappings(store_rows[0], codes[0], category_rows, read_small(choices), _menu(category_rows), conflicts)
+
+
+_CATEGORY_KEYS = ("item_id_id", "ProductCode")
+_DRI = "Final Dri Category"
+_BASE = "Clubbed base product category"
+
+
+def _categories_by(rows: pd.DataFrame, key: str) -> pd.DataFrame:
+    return rows[[key, _DRI, _BASE]]
+
+
+def _first_per_key(rows: pd.DataFrame, key: str) -> tuple[pd.DataFrame, int]:
+    """The smallest row of every key (nulls last, columns in order), and how many keys had several."""
+    distinct = rows[rows[key].notna()].drop_duplicates()
+    values = [column for column in rows.columns if column != key]
+    ordered = distinct.sort_values([key, *values], na_position="last", kind="stable")
+    conflicting = int((ordered.groupby(key).size() > 1).sum())
+    return ordered.drop_duplicates(key).reset_index(drop=True), conflicting
+
+
+def _menu(rows: pd.DataFrame) -> Menu:
+    """The categories that survive the line filters: a driver category, and a base category that is not excluded."""
+    kept = rows[rows[_DRI].notna() & (rows[_BASE] != EXCLUDED_CATEGORY)]
+    names = [("dri", name) for name in sorted(kept[_DRI].unique())]
+    names += [("base", name) for name in sorted(kept[_BASE].dropna().unique())]
+    return Menu(tuple(Category(kind, name, bit) for bit, (kind, name) in enumerate(names)))
+
+
+def category_table(spark: SparkSession, mappings: Mappings, channel: Channel) -> DataFrame:
+    """One row per item code of the channel: ``item``, ``is_excluded``, and its category bits ``mask_0``, ``mask_1`` …
+
+    Items without a driver category have no row: their lines are unmapped.
+    """
+    rows, _ = _first_per_key(_categories_by(mappings.categories, channel.item), channel.item)
+    rows = rows[rows[_DRI].notna()]
+    bits = {(category.kind, category.name): category.bit for category in mappings.menu.categories}
+    table = []
+    for code, dri, base in rows.itertuples(index=False):
+        masks = [0] * mappings.menu.masks
+        for bit in (bits.get(("dri", dri)), bits.get(("base", base))):
+            if bit is not None:
+                masks[bit // BITS] |= 1 << (bit % BITS)
+        table.append((code, base == EXCLUDED_CATEGORY, *masks))
+    schema = "item string, is_excluded boolean" + "".join(f", mask_{at} bigint" for at in range(mappings.menu.masks))
+    return _with_item_type(_local_table(spark, table, schema), channel)
+
+
+def choice_table(spark: SparkSession, mappings: Mappings, channel: Channel) -> DataFrame:
+    """One row per header item: ``item`` and ``grants``, an array that begins with null (the header's own line) and
+    goes on with {``choice``, ``allowed``} of every choice item that the header may carry away, ``allowed`` pieces."""
+    rows = mappings.choices[[channel.header, channel.choice, "Qty"]].dropna()
+    rows = rows.assign(Qty=pd.to_numeric(rows["Qty"], errors="coerce")).dropna()
+    most = rows.groupby([channel.header, channel.choice])["Qty"].max().reset_index()
+    grants: dict[str, list[tuple[str, float] | None]] = {}
+    for header, choice, allowed in most.itertuples(index=False):
+        grants.setdefault(header, [None]).append((choice, float(allowed)))
+    kind = "string" if channel.is_local else "bigint"
+    schema = "item string, grants array<struct<choice:string,allowed:double>>"
+    table = _with_item_type(_local_table(spark, list(grants.items()), schema), channel)
+    return table.withColumn("grants", table["grants"].cast(f"array<struct<choice:{kind},allowed:double>>"))
+
+
+def store_table(spark: SparkSession, mappings: Mappings, channel: Channel) -> DataFrame:
+    """One row per store of the channel: ``store`` (``store_id_id``, or ``StoreCode`` in-store) and its four columns."""
+    columns = ["Store Type", "Generator New", "Geographical City", "Key City"]
+    stores = mappings.stores
+    if not channel.is_local:
+        stores = mappings.store_codes.merge(stores, left_on="DSR Code", right_on="Store Code")
+    key = "Store Code" if channel.is_local else "MDS ID"
+    rows = [tuple(row) for row in stores[[key, *columns]].itertuples(index=False)]
+    names = ["store_type", "store_generator_new", "store_geographical_city", "store_key_city"]
+    table = _local_table(spark, rows, "store string, " + ", ".join(f"{name} string" for name in names))
+    return table if channel.is_local else table.withColumn("store", table["store"].cast("bigint"))
+
+
+def _with_item_type(table: DataFrame, channel: Channel) -> DataFrame:
+    return table if channel.is_local else table.withColumn("item", table["item"].cast("bigint"))
+
+
+def _local_table(spark: SparkSession, rows: list[tuple], schema: str) -> DataFrame:  # type: ignore[type-arg]
+    return spark.createDataFrame(rows, schema)

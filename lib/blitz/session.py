@@ -1,0 +1,131 @@
+"""The Spark session: the same settings on classic Spark, Databricks and Spark Connect."""
+
+import logging
+import os
+import sys
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+import blitz
+from blitz.errors import BlitzError
+
+log = logging.getLogger(__name__)
+
+# What the results depend on: a session that refuses one of these cannot be used.
+REQUIRED = {
+    "spark.sql.session.timeZone": "UTC",  # instants are stored as UTC, local times are computed explicitly
+    "spark.sql.ansi.enabled": "false",  # on in Spark 4, off in 3.5; a cast of bad text must give null, not an error
+}
+# What a platform may refuse with a warning.
+WISHED = {
+    "spark.sql.legacy.parquet.nanosAsLong": "true",  # pandas writes nanoseconds, which Spark refuses otherwise
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
+    "spark.sql.parquet.int96RebaseModeInRead": "CORRECTED",
+    "spark.sql.adaptive.enabled": "true",
+    # A stage that turns out empty would take its row counts with it.
+    "spark.sql.adaptive.optimizer.excludedRules": (
+        "org.apache.spark.sql.execution.adaptive.AQEPropagateEmptyRelation"
+    ),
+}
+
+@dataclass(frozen=True)
+class Session:
+    """A Spark session and whether this process started it (only then it may stop it)."""
+
+    spark: SparkSession
+    is_ours: bool
+
+    def stop(self) -> None:
+        """Stop the session if it is ours."""
+        if self.is_ours:
+            self.spark.stop()
+
+
+def is_connect(spark: SparkSession) -> bool:
+    """Whether the session is a Spark Connect client (Databricks serverless, SPARK_REMOTE)."""
+    return type(spark).__module__.startswith("pyspark.sql.connect")
+
+
+def open_session(app: str, conf: Mapping[str, str], s3_endpoint: str | None = None) -> Session:
+    """The running session, or a new one with ``conf``; what spark-submit or the cluster set already stays.
+
+    Raises BlitzError where the platform refuses a setting that the results depend on.
+    """
+    active = SparkSession.getActiveSession()
+    on_databricks = "DATABRICKS_RUNTIME_VERSION" in os.environ
+    if active is not None or on_databricks or os.environ.get("SPARK_REMOTE"):
+        spark, is_ours = active or SparkSession.builder.getOrCreate(), active is None and not on_databricks
+        wanted = {key: value for key, value in conf.items() if key.startswith("spark.sql.")}
+    else:
+        spark, is_ours, wanted = _start(app, conf, s3_endpoint), True, {}
+    configure(spark, wanted)
+    ship_package(spark)
+    return Session(spark, is_ours)
+
+
+def _start(app: str, conf: Mapping[str, str], s3_endpoint: str | None) -> SparkSession:
+    """A classic session. The settings of spark-submit's command line win over the config file's."""
+    from pyspark import SparkConf
+
+    given = SparkConf()
+    if given.get("spark.master", "local[*]").startswith("local"):
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # workers run this Python, not the first on the PATH
+    settings = {"spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower(), **_s3(s3_endpoint), **conf}
+    builder = SparkSession.builder.appName(given.get("spark.app.name", app))
+    for key, value in settings.items():
+        if not given.contains(key):
+            builder = builder.config(key, value)
+    spark = builder.getOrCreate()
+    spark.sparkContext.setLogLevel(given.get("spark.log.level", "ERROR"))
+    return spark
+
+
+def _s3(endpoint: str | None) -> dict[str, str]:
+    """S3 through s3a where no platform brings an S3 file system of its own; the endpoint as boto3 has it."""
+    if Path("/usr/share/aws/emr").exists():
+        return {}
+    settings = {"spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem"}
+    address = endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if address:
+        settings |= {
+            "spark.hadoop.fs.s3a.endpoint": address,
+            "spark.hadoop.fs.s3a.path.style.access": "true",
+            "spark.hadoop.fs.s3a.connection.ssl.enabled": str(address.startswith("https")).lower(),
+        }
+    return settings
+
+
+def configure(spark: SparkSession, conf: Mapping[str, str] | None = None) -> None:
+    """Set what the results depend on, then what helps; a refusal is an error for the one, a warning for the other."""
+    for key, value in {**WISHED, **(conf or {})}.items():
+        try:
+            spark.conf.set(key, value)
+        except Exception as error:  # the classes differ by platform: Py4J, Connect, Databricks
+            log.warning("this platform refuses %s=%s (%s); going on without", key, value, type(error).__name__)
+    for key, value in REQUIRED.items():
+        try:
+            spark.conf.set(key, value)
+        except Exception as error:
+            raise BlitzError(f"this platform refuses {key}={value}, which the results depend on: {error}") from error
+
+
+def ship_package(spark: SparkSession) -> None:
+    """Send this package to the executors where it runs from a checkout; an installed one is there already."""
+    folder = Path(blitz.__file__).parent
+    if not folder.is_dir() or "site-packages" in folder.parts or "dist-packages" in folder.parts:
+        return
+    archive = Path(tempfile.mkdtemp(prefix="blitz-")) / "blitz.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and path.suffix in (".py", ".json"):
+                packed.write(path, Path("blitz") / path.relative_to(folder))
+    if is_connect(spark):
+        spark.addArtifacts(str(archive), pyfile=True)
+    else:
+        spark.sparkContext.addPyFile(str(archive))
