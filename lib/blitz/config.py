@@ -70,15 +70,15 @@ def load_config(
     for path, message in found:
         file = files.get(path.split(".")[0].split("[")[0])
         problems.append(f"{path}: {message}" + (f" (in {file})" if file else ""))
-    if not tree and not problems:
+    if not problems and all(tree.get(name) is None for name in _BODIES):
         problems.append("no config: give --conf, or --feature_pipeline_config and --segmentation_config")
     if problems:
         raise ConfigError(list(dict.fromkeys(problems)))
     return Config.model_validate(tree)
 
 
-def feature_pipeline_of(config: Config | FeaturePipeline | Mapping[str, Any]) -> FeaturePipeline:
-    """The validated feature pipeline of a Config, a whole config's content, or the users' bare body as a dict.
+def feature_pipeline_of(config: Config | FeaturePipeline | Source) -> FeaturePipeline:
+    """The validated feature pipeline of a Config, a whole config's content, or the users' bare body (a dict or a path).
 
     Raises:
         ConfigError: lists every problem, or says that the config holds no feature pipeline.
@@ -91,8 +91,8 @@ def feature_pipeline_of(config: Config | FeaturePipeline | Mapping[str, Any]) ->
     return (load_config(conf=config) if whole else load_config(feature_pipeline=config)).feature_pipeline
 
 
-def segmentation_of(config: Config | Segmentation | Mapping[str, Any]) -> Segmentation:
-    """The validated segmentation of a Config, a whole config's content, or the users' bare body as a dict.
+def segmentation_of(config: Config | Segmentation | Source) -> Segmentation:
+    """The validated segmentation of a Config, a whole config's content, or the users' bare body (a dict or a path).
 
     Raises:
         ConfigError: lists every problem, or says that the config holds no segmentation.

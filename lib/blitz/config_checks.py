@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 
 from blitz.config_models import BUILT_IN_SEGMENTS, DEFAULT_BINS, DEFAULT_LABELS, ID_COLUMN, is_model_key
 from blitz.config_paths import check_paths
-from blitz.config_values import Problem, did_you_mean, dig, is_number, nearest, parse_date, parsed, show
+from blitz.config_values import Problem, did_you_mean, dig, is_number, join_path, nearest, parse_date, parsed, show
 
 _PLAN, _CAPPED = "segmentation.micro_plan", "segmentation.cap_segments"
 _ORDERS = (
@@ -133,11 +133,11 @@ def _check_renames(tree: object, path: str, columns: list[str]) -> Iterator[Prob
     for old, new in renames.items():
         others = [column for column in sources[new.lower()] if column != old]
         if others:
-            yield f"{path}[{show(old)}]", f"the new name {show(new)} is also that of {show(others[0])}"
+            yield join_path(path, old), f"the new name {show(new)} is also that of {show(others[0])}"
         unused = set(stripped) - set(renames)
         meant = None if old in stripped else nearest(old, unused, _MISSPELT_RENAME)
         if meant:
-            yield f"{path}[{show(old)}]", f"unknown column {show(old)}; did you mean {show(meant)}?"
+            yield join_path(path, old), f"unknown column {show(old)}; did you mean {show(meant)}?"
 
 
 def _check_plan(tree: object) -> Iterator[Problem]:
@@ -169,14 +169,17 @@ def _check_pins(tree: object) -> Iterator[Problem]:
     models = [key for key in body if is_model_key(key)]
     for key in pins:
         if key not in models:
-            yield f"run.model_sha256.{key}", f"unknown model key {show(key)}{did_you_mean(str(key), models)}"
+            yield (
+                join_path("run.model_sha256", str(key)),
+                f"unknown model key {show(key)}{did_you_mean(str(key), models)}",
+            )
 
 
 def _check_spark(tree: object) -> Iterator[Problem]:
     settings = dig(tree, "spark")
     for key in settings if isinstance(settings, dict) else ():
         if not (isinstance(key, str) and key.startswith("spark.") and key.isprintable() and " " not in key):
-            yield f"spark[{show(key)}]", "a Spark setting must start with spark. and hold no blanks"
+            yield join_path("spark", str(key)), "a Spark setting must start with spark. and hold no blanks"
 
 
 def _check_unique(tree: object, path: str) -> Iterator[Problem]:

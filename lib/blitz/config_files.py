@@ -2,10 +2,11 @@
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any, NoReturn
 
-from blitz.config_values import scheme_of, show
+from blitz.config_values import join_path, scheme_of, show
 from blitz.errors import BlitzError, ConfigError
 
 
@@ -35,8 +36,10 @@ def read_object(path: str, section: str = "") -> dict[str, Any]:
         raise ConfigError([f"{path}: line {error.lineno}, column {error.colno}: not JSON: {error.msg}"]) from None
     except RecursionError:
         raise ConfigError([f"{path}: objects and lists are nested too deep"]) from None
-    except (OSError, BlitzError) as error:
-        raise ConfigError([f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}"]) from None
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read: {error.strerror or error}"]) from None
+    except BlitzError as error:  # names the path itself
+        raise ConfigError([f"cannot be read: {error}"]) from None
     except ValueError as error:
         raise ConfigError([f"{path}: cannot be read: {error}"]) from None
     if not isinstance(value, dict):
@@ -47,13 +50,11 @@ def read_object(path: str, section: str = "") -> dict[str, Any]:
     return value
 
 
-def join_path(section: str, key: str | int) -> str:
-    """The JSON path of a key or an index below another JSON path; unusual keys are quoted in brackets."""
-    if isinstance(key, int):
-        return f"{section}[{key}]"
-    if not key.isidentifier():
-        return f"{section}[{show(key)}]"
-    return f"{section}.{key}" if section else key
+def beside(base: str | None, path: str) -> str:
+    """A path as written in the config file ``base``: a relative one is relative to that file."""
+    if base is None or scheme_of(path) or os.path.isabs(path):
+        return path
+    return base.rsplit("/", 1)[0] + "/" + path if "/" in base else path
 
 
 def _read_bytes(path: str) -> bytes:
@@ -67,8 +68,8 @@ def _read_bytes(path: str) -> bytes:
 def _to_object(pairs: list[tuple[str, Any]]) -> _Object:
     found = _Object(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        found.repeated = tuple(key for key in found if keys.count(key) > 1)
+        counts = Counter(key for key, _ in pairs)
+        found.repeated = tuple(key for key, count in counts.items() if count > 1)
     return found
 
 
@@ -87,10 +88,3 @@ def _repeated_keys(value: dict[str, Any], section: str, path: str) -> list[str]:
         elif isinstance(node, list):
             stack += [(join_path(place, index), child) for index, child in enumerate(node)]
     return sorted(problems)
-
-
-def beside(base: str | None, path: str) -> str:
-    """A path as written in the config file ``base``: a relative one is relative to that file."""
-    if base is None or scheme_of(path) or os.path.isabs(path):
-        return path
-    return base.rsplit("/", 1)[0] + "/" + path if "/" in base else path

@@ -5,9 +5,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from blitz.config_files import join_path
 from blitz.config_models import MODEL_KEYS, Config, Segmentation
-from blitz.config_values import Problem, did_you_mean, dig, nearest, show
+from blitz.config_values import Problem, did_you_mean, dig, join_path, nearest, show
 
 _KINDS = {
     "string_type": "text",
@@ -48,8 +47,6 @@ def _message(tree: Mapping[str, Any], detail: Mapping[str, Any]) -> str:
     if kind == "literal_error":
         hint = did_you_mean(value, ("parquet", "delta")) if isinstance(value, str) else ""
         return f"must be {context['expected']}, not {show(value)}{hint}"
-    if kind == "string_pattern_mismatch":
-        return f"must match {context['pattern']}, not {show(value)}"
     if kind in _KINDS:
         return f"must be {_KINDS[kind]}, not {show(value)}"
     said = detail["msg"].removeprefix("Input should be ")

@@ -16,6 +16,7 @@ from blitz.config_values import (
     check_optional_path,
     check_output_path,
     check_timezone,
+    matching,
     parse_date,
     parse_number,
     parse_spark_value,
@@ -44,7 +45,11 @@ OptionalPath = Annotated[str, AfterValidator(check_optional_path)]
 OutputPath = Annotated[str, AfterValidator(check_output_path)]
 StoreCode = Annotated[str, BeforeValidator(parse_store_code)]
 SparkValue = Annotated[str, BeforeValidator(parse_spark_value)]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)]
+Sha256 = Annotated[
+    str, AfterValidator(matching("[0-9a-fA-F]{64}", "the 64 hex digits of a SHA-256")), AfterValidator(str.lower)
+]
+Url = Annotated[str, AfterValidator(matching(r"https?://[^\s/@]+/?", "a URL such as http://localhost:9000"))]
+Region = Annotated[str, AfterValidator(matching("[a-z0-9-]+", "a region such as ap-south-1"))]
 
 
 class _Model(BaseModel):
@@ -162,8 +167,8 @@ class RunOptions(_Model):
     manifest_path: OutputPath | None = None
     debug_log: OutputPath | None = None
     report_path: OutputPath | None = None
-    s3_endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+/?$")] | None = None
-    s3_region: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")] | None = None
+    s3_endpoint: Url | None = None
+    s3_region: Region | None = None
 
 
 class Config(_Model):

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from datetime import date, datetime, time
+from functools import cache
 from typing import TypeVar
 from zoneinfo import available_timezones
 
@@ -53,7 +54,8 @@ def show(value: object) -> str:
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     if isinstance(value, str):
-        return json.dumps(value if len(value) <= 80 else value[:77] + "...", ensure_ascii=False)
+        text = json.dumps(value if len(value) <= 80 else value[:77] + "...", ensure_ascii=False)
+        return text.encode("utf-8", "backslashreplace").decode()  # a lone surrogate would break the message
     if isinstance(value, int):
         return str(value) if abs(value) < 10**20 else "a number of more than 20 digits"
     if isinstance(value, float):
@@ -61,6 +63,15 @@ def show(value: object) -> str:
     if isinstance(value, list | tuple):
         return "a list"
     return "an object" if isinstance(value, dict) else f"a Python {type(value).__name__}"
+
+
+def join_path(section: str, key: str | int) -> str:
+    """The JSON path of a key or an index below another JSON path; unusual keys are quoted in brackets."""
+    if isinstance(key, int):
+        return f"{section}[{key}]"
+    if not key.isidentifier() or len(key) > 80:
+        return f"{section}[{show(key)}]"
+    return f"{section}.{key}" if section else key
 
 
 def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
@@ -144,13 +155,29 @@ def parse_spark_value(value: object) -> str:
     raise ValueError(f"must be text, a number of at most 64 bits, true or false, not {show(value)}")
 
 
+@cache
+def _timezones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
 def check_timezone(name: str) -> str:
     """The name of a known time zone, unchanged; ValueError names the nearest one."""
-    known = available_timezones()
+    known = _timezones()
     if name not in known:
         hint = did_you_mean(name, known) or "; name it such as Asia/Kolkata"
         raise ValueError(f"unknown time zone {show(name)}{hint}")
     return name
+
+
+def matching(pattern: str, words: str) -> Callable[[str], str]:
+    """A check that text matches a pattern as a whole, with the words that say what it must be."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text, re.ASCII):
+            raise ValueError(f"must be {words}, not {show(text)}")
+        return text
+
+    return check
 
 
 def scheme_of(path: str) -> str:
