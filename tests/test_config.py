@@ -308,6 +308,13 @@ def test_a_default_input_repeats_no_problem() -> None:
     assert [problem.split(":")[0] for problem in problems_of(tree)] == [f"{FP}.customer.output_path"]
 
 
+def test_an_unreadable_body_hides_no_problem_of_the_other() -> None:
+    found = problems_of(feature_pipeline="nowhere.json", segmentation=changed((f"{SEG}.input_path", "s4://b/x"))[SEG])
+    assert [problem.split(":")[0] for problem in found] == ["nowhere.json", f"{SEG}.input_path"]
+    found = problems_of(feature_pipeline="nowhere.json", segmentation=changed((f"{SEG}.input_path", GONE))[SEG])
+    assert [problem.split(":")[0] for problem in found] == ["nowhere.json"]
+
+
 @pytest.mark.parametrize(
     ("run_date", "cutoff", "as_of", "moved"),
     [

@@ -32,8 +32,7 @@ __all__ = [
 ]
 
 Source = str | os.PathLike[str] | Mapping[str, Any]
-_SECTIONS = ("feature_pipeline", "segmentation", "spark", "run")
-_BODIES = _SECTIONS[:2]
+_BODIES = ("feature_pipeline", "segmentation")
 _RUN_DATE, _CUTOFF = "feature_pipeline.common.current_run_date", "feature_pipeline.customer.cutoff_date"
 _INPUT = "segmentation.input_path"
 
@@ -61,11 +60,11 @@ def load_config(
         ConfigError: lists every problem found. Nothing was read but the config files.
     """
     tree, files, problems = _gather(conf, {"feature_pipeline": feature_pipeline, "segmentation": segmentation})
-    broken = {name for name in _BODIES if name in files and name not in tree}
     problems += _resolve(tree, as_of)
-    defaulted = _default_input(tree)
+    has_customers = "feature_pipeline" in tree or "feature_pipeline" in files  # the latter: given, but unreadable
+    defaulted = _default_input(tree) and has_customers
     found = [*check_models(tree), *check_config(tree)]
-    if defaulted or "feature_pipeline" in broken:
+    if defaulted:  # any problem of the default is one of the customer output, told there
         found = [problem for problem in found if problem[0] != _INPUT]
     for path, message in found:
         file = files.get(path.split(".")[0].split("[")[0])
@@ -201,10 +200,10 @@ def _put(tree: dict[str, Any], path: str, value: object) -> None:
 
 
 def _default_input(tree: dict[str, Any]) -> bool:
-    """Let the segmentation read the customer output where it names no input; whether that was so."""
+    """Let the segmentation read the customer output where it names no input; whether it names none."""
     body = dig(tree, "segmentation")
     missing = isinstance(body, dict) and body.get("input_path") is None
     source = dig(tree, "feature_pipeline.customer.output_path")
     if missing and isinstance(source, str):
         _put(tree, _INPUT, source)
-    return missing and isinstance(dig(tree, "feature_pipeline"), dict)
+    return missing
