@@ -13,6 +13,7 @@ from blitz import microsegments, segments, sources, storage
 from blitz.accounts import Account, Counter
 from blitz.channels import CHANNELS, Channel
 from blitz.config import Config, FeaturePipeline, Segmentation, add_months, feature_pipeline_of, segmentation_of
+from blitz.config_models import RunOptions
 from blitz.customers import CustomerSettings, customer_features
 from blitz.errors import BlitzError, InputError
 from blitz.inputs import RawInputs, menu_inputs, raw_inputs
@@ -46,6 +47,11 @@ def new_run_id() -> str:
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + "-" + uuid.uuid4().hex[:8]
 
 
+def run_options(config: ConfigLike) -> RunOptions:
+    """The ``run`` section of a config; a users' body alone has the defaults."""
+    return config.run if isinstance(config, Config) else RunOptions(**config.get("run", {}))
+
+
 @dataclass(frozen=True)
 class RunContext:
     """What the steps of one run share."""
@@ -58,9 +64,7 @@ class RunContext:
     @classmethod
     def of(cls, config: ConfigLike, run_id: str | None = None) -> "RunContext":
         """The context that a config asks for; a users' body alone gets the defaults."""
-        if not isinstance(config, Config):
-            return cls(run_id or new_run_id())
-        run = config.run
+        run = run_options(config)
         return cls(run_id or new_run_id(), run.format, float(run.max_rejected_fraction), run.quarantine_path)
 
 
@@ -299,9 +303,9 @@ class SegmentRunner:
         self.config: Segmentation = segmentation_of(config)
         self.spark = spark
         self.context = context or RunContext.of(config)
-        run = config.run if isinstance(config, Config) else None
-        self._pins: Mapping[str, str] = run.model_sha256 if run else {}
-        self._strict = run.strict_models if run else False
+        run = run_options(config)
+        self._pins: Mapping[str, str] = run.model_sha256
+        self._strict = run.strict_models
         self.lower_q = float(self.config.lower_q)
         self.upper_q = float(self.config.upper_q)
         self.rules: RuleSet = load_rules(self.config.rules_path)
@@ -312,7 +316,7 @@ class SegmentRunner:
         """The customers that can be segmented, with the columns of ``cols_to_keep`` and ``convert_to_flag``."""
         configure(self.spark)
         features = read_output(self.spark, path or self.config.input_path, self.context.format)
-        wanted = list(dict.fromkeys([*self.config.cols_to_keep, *self.config.convert_to_flag]))
+        wanted = list(dict.fromkeys([self.id_col, *self.config.cols_to_keep, *self.config.convert_to_flag]))
         missing = [name for name in wanted if name not in features.columns]
         if missing:
             log.warning("the customer features lack %d listed columns: %s", len(missing), ", ".join(missing))

@@ -99,7 +99,7 @@ def rename_columns(df: DataFrame, renames: Mapping[str, str]) -> DataFrame:
 
 def check_rule_columns(columns: Sequence[str], rules: RuleSet) -> None:
     """Raise InputError naming every column that a rule reads and the flagged table does not have."""
-    needed = {condition.column for band in rules.bands for rule in band.rules for condition in rule.conditions}
+    needed = {BAND_COLUMN} | {condition.column for band in rules.bands for rule in band.rules for condition in rule.conditions}
     missing = sorted(needed - set(columns))
     if missing:
         raise InputError(
