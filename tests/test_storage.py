@@ -255,9 +255,11 @@ def test_names_with_glob_characters_and_links(tmp_path: Path) -> None:
     odd = tmp_path / "a[1]{x}.csv"
     odd.write_text("1")
     (tmp_path / "loop").symlink_to(tmp_path)
-    (tmp_path / "gone.csv").symlink_to(tmp_path / "nothing")
     assert [info.path for info in storage.list_files(str(odd))] == [str(odd)]
     assert [info.path for info in storage.list_files(str(tmp_path))] == [str(odd)]
+    (tmp_path / "gone.csv").symlink_to(tmp_path / "nothing")
+    with pytest.raises(InputError, match="no such file"):
+        storage.list_files(str(tmp_path))
 
 
 def test_dbfs_listing_keeps_its_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,6 +297,7 @@ def test_other_schemes_need_a_classic_session(monkeypatch: pytest.MonkeyPatch) -
     from pyspark.sql import SparkSession
 
     monkeypatch.setattr(SparkSession, "getActiveSession", classmethod(lambda cls: None))
+    monkeypatch.setattr(SparkSession, "_instantiatedSession", None)
     with pytest.raises(
         InputError, match="^abfss://c@a.dfs.core.windows.net/x: this scheme needs a classic SparkSession"
     ):

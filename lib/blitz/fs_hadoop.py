@@ -12,10 +12,15 @@ from blitz.errors import InputError
 from blitz.fs_base import FileInfo, is_glob, is_hidden
 
 
+def _session() -> Any:
+    # The active session is per thread; a worker thread finds the process's own.
+    return SparkSession.getActiveSession() or getattr(SparkSession, "_instantiatedSession", None)
+
+
 def jvm(path: str) -> Any:
     """The JVM view of the active classic session; InputError where there is none (no session, or Spark Connect)."""
-    session = SparkSession.getActiveSession()
-    view = getattr(session, "_jvm", None) if session is not None and hasattr(session, "_jsparkSession") else None
+    session = _session()
+    view = getattr(session, "_jvm", None) if hasattr(session, "_jsparkSession") else None
     if view is None:
         raise InputError(
             f"{path}: this scheme needs a classic SparkSession, and none is active; "
@@ -27,7 +32,7 @@ def jvm(path: str) -> Any:
 def file_system(path: str) -> tuple[Any, Any]:
     """Hadoop's FileSystem for a path, with the session's own Hadoop settings, and the path as Hadoop's Path."""
     view = jvm(path)
-    session: Any = SparkSession.getActiveSession()
+    session = _session()
     with clear_errors(path):
         target = view.org.apache.hadoop.fs.Path(path)
         return target.getFileSystem(session._jsparkSession.sessionState().newHadoopConf()), target

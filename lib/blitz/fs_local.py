@@ -133,11 +133,10 @@ def _raise(error: OSError) -> None:
 
 
 def _info(path: str) -> Iterator[FileInfo]:
-    # A file that vanishes between listing and stat was never part of a stable input.
-    with suppress(FileNotFoundError):
-        status = os.stat(path)
-        if status.st_size > 0:
-            yield FileInfo(path, status.st_size, status.st_mtime)
+    # A file that vanished since the folder was listed, or a link to nothing, is an error: skipping it would lose rows.
+    status = os.stat(path)
+    if status.st_size > 0:
+        yield FileInfo(path, status.st_size, status.st_mtime)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
@@ -30,7 +31,7 @@ from blitz.fs_base import FileInfo, below_matches, expand_braces, fixed_prefix, 
 TAIL_BYTES = 256 * 1024
 READ_AHEAD_BYTES = 4 * 1024 * 1024
 DELETE_BATCH = 1000
-ATTEMPTS = 3
+ATTEMPTS = 4
 _BROKEN_STREAM = (IncompleteReadError, ResponseStreamingError, ReadTimeoutError, ConnectionClosedError)
 _UNREACHABLE = (EndpointConnectionError, ConnectTimeoutError, ReadTimeoutError, ConnectionClosedError, SSLError)
 _REFUSED_KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
@@ -63,18 +64,28 @@ class S3Files:
     """The S3 backend; see ``blitz.storage`` for what the plain methods return."""
 
     def __init__(self, endpoint: str | None, region: str | None, session: Any) -> None:
+        self._where = urlsplit(endpoint).netloc.rpartition("@")[2] if endpoint else "AWS"
+        self._endpoint, self._region, self._session = endpoint, region, session
+        # Four attempts of at most ten seconds: an endpoint that does not answer fails within a minute.
+        self.client = self._new_client(read_timeout=10, attempts=ATTEMPTS)
+
+    @cached_property
+    def bulk(self) -> Any:
+        """A client for many copies at once, on the server's side: patient, and backing off where it is told to."""
+        return self._new_client(read_timeout=120, attempts=8)
+
+    def _new_client(self, read_timeout: int, attempts: int) -> Any:
         config = BotoConfig(
             connect_timeout=5,
-            read_timeout=15,
-            retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
+            read_timeout=read_timeout,
+            retries={"total_max_attempts": attempts, "mode": "standard"},
             max_pool_connections=32,
-            s3={"addressing_style": "path"} if endpoint else {},
+            s3={"addressing_style": "path"} if self._endpoint else {},
         )
-        self._where = urlsplit(endpoint).netloc.rpartition("@")[2] if endpoint else "AWS"
-        session = session or boto3.Session()
-        region = region or session.region_name or ("us-east-1" if endpoint else None)
         try:
-            self.client = session.client("s3", endpoint_url=endpoint, region_name=region, config=config)
+            session = self._session or boto3.Session()
+            region = self._region or session.region_name or ("us-east-1" if self._endpoint else None)
+            return session.client("s3", endpoint_url=self._endpoint, region_name=region, config=config)
         except (BotoCoreError, ValueError) as error:
             raise InputError(f"S3 at {self._where} cannot be used: {error}; check endpoint, region, profile") from error
 

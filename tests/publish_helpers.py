@@ -1,0 +1,69 @@
+"""Tables for the publishing tests: written without Spark where only the publishing is under test."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from blitz import storage
+
+PARTS = 3
+
+
+@dataclass
+class Rows:
+    """As much of a DataFrame as publishing asks for: ``rows`` rows that all say ``tag``."""
+
+    tag: str
+    rows: int = 30
+    columns: list[str] = field(default_factory=lambda: ["id", "which one"])
+    sparkSession: Any = None  # noqa: N815
+
+    def write_parts(self, staging: str) -> None:
+        for part in range(PARTS):
+            ids = list(range(part, self.rows, PARTS))
+            sink = pa.BufferOutputStream()
+            pq.write_table(pa.table({"id": ids, "which one": [self.tag] * len(ids)}), sink)
+            storage.write_bytes(f"{staging}/part-{part:05}-{self.tag}.snappy.parquet", sink.getvalue().to_pybytes())
+        storage.write_bytes(f"{staging}/_SUCCESS", b"")
+
+
+def write_rows(df: Rows, staging: str, fmt: str) -> None:
+    """Takes the place of ``publish._write`` in tests without Spark."""
+    assert fmt == "parquet"
+    df.write_parts(staging)
+
+
+def seen(path: str) -> dict[str, int]:
+    """What a reader of a Parquet folder finds: rows per tag."""
+    found: dict[str, int] = {}
+    for info in storage.list_files(path):
+        if info.path.endswith(".parquet"):
+            with storage.open_input(info.path) as source:
+                for tag in pq.read_table(source).column("which one").to_pylist():
+                    found[tag] = found.get(tag, 0) + 1
+    return found
+
+
+class Death(BaseException):
+    """A machine that dies: this call and every later one fails."""
+
+
+class Machine:
+    """Dies at its ``last``-th call of a watched function."""
+
+    def __init__(self, last: int) -> None:
+        self.calls, self.last = 0, last
+
+    def tick(self, *_: object, **__: object) -> None:
+        self.calls += 1
+        if self.calls >= self.last:
+            raise Death
+
+    def watched(self, call: Any) -> Any:
+        def step(*args: Any, **named: Any) -> Any:
+            self.tick()
+            return call(*args, **named)
+
+        return step
