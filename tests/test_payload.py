@@ -1,0 +1,209 @@
+"""Payloads from strangers: real ones work as they did, hostile ones are refused by name and nothing runs."""
+
+import builtins
+import functools
+import os
+import pickle
+import struct
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.preprocessing import StandardScaler
+
+from blitz.errors import PayloadError
+from blitz.payload import load_payload
+
+NAMES = ["a", "b", "c"]
+ROWS = np.random.RandomState(0).rand(60, 3) * 10
+
+
+def body(rows=ROWS, **changes):
+    scaler = StandardScaler().fit(rows)
+    kmeans = KMeans(3, n_init=2, random_state=1).fit(scaler.transform(rows))
+    return {"kmeans": kmeans, "scaler": scaler, "features": NAMES, **changes}
+
+
+def load(value, protocol=4, **options):
+    data = value if isinstance(value, bytes) else pickle.dumps(value, protocol)
+    return load_payload(data, "s3://models/m.pkl", **options)
+
+
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+@pytest.mark.parametrize("features", [NAMES, tuple(NAMES), np.array(NAMES), np.array(NAMES, dtype=object)])
+@pytest.mark.parametrize("fitted_on", ["array", "frame"])
+def test_a_real_payload_predicts_as_it_did(protocol, features, fitted_on):
+    rows = ROWS if fitted_on == "array" else pd.DataFrame(ROWS, columns=NAMES)
+    original = body(rows, features=features)
+    payload = load(original, protocol)
+    new = np.random.RandomState(1).rand(500, 3) * 12
+    expected = original["kmeans"].predict((new - original["scaler"].mean_) / original["scaler"].scale_)
+    assert (payload.kmeans.predict(payload.scaler.transform(new)) == expected).all()
+    assert payload.features == tuple(NAMES)
+
+
+def test_numpy_1_module_names_and_a_random_state_are_read():
+    original = body()
+    original["kmeans"].set_params(random_state=np.random.RandomState(5))
+    data = pickle.dumps(original, 3)
+    assert b"numpy._core.multiarray" in data
+    payload = load(data.replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
+    assert payload.kmeans.n_clusters == 3
+
+
+def test_a_pinned_hash_and_another_version(caplog):
+    data = pickle.dumps(body(), 4)
+    digest = load(data).sha256
+    assert load(data, sha256=digest.upper()).sha256 == digest
+    with pytest.raises(PayloadError, match="SHA-256"):
+        load(data, sha256="0" * 64)
+    from sklearn import __version__
+
+    older = data.replace(__version__.encode(), b"1.6.9")
+    assert load(older).sklearn_version == "1.6.9"
+    assert "trained with scikit-learn 1.6.9" in caplog.text
+    with pytest.raises(PayloadError, match=r"1\.6\.9"):
+        load(older, strict=True)
+
+
+class Runs:
+    """Pickles to a call of ``function(*arguments)``."""
+
+    def __init__(self, function, *arguments):
+        self.call = (function, arguments)
+
+    def __reduce__(self):
+        return self.call
+
+
+class LookAlike(KMeans):
+    """A class of another module under a familiar name."""
+
+
+LookAlike.__module__, LookAlike.__qualname__ = "blitz_models", "KMeans"
+
+
+def hostile(marker):
+    touch = f"touch {marker}"
+    return {
+        "os.system": Runs(os.system, touch),
+        "eval": Runs(builtins.eval, f"open({str(marker)!r}, 'w')"),
+        "getattr": Runs(getattr, "x", "format"),
+        "numpy.load": Runs(np.load, str(marker)),
+        "functools": functools.partial(os.system, touch),
+        "numpy.f2py": Runs(__import__("numpy.lib._npyio_impl", fromlist=["x"]).genfromtxt, str(marker)),
+        "nested": Runs(pickle.loads, pickle.dumps(Runs(os.system, touch))),
+        "minibatch": MiniBatchKMeans(2),
+        "class": os._wrap_close,
+    }
+
+
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+@pytest.mark.parametrize("name", list(hostile("x")))
+@pytest.mark.parametrize("place", ["kmeans", "scaler", "features", "extra"])
+def test_code_is_refused_by_name_and_nothing_runs(tmp_path, protocol, name, place):
+    marker = tmp_path / "ran"
+    with pytest.raises(PayloadError, match=r"s3://models/m\.pkl: refused \S+\.\S+"):
+        load({**body(), place: hostile(marker)[name]}, protocol)
+    assert not marker.exists()
+
+
+def test_a_look_alike_class_is_refused():
+    fake = LookAlike(3, n_init=1).fit(ROWS)
+    sys.modules["blitz_models"] = type(sys)("blitz_models")
+    sys.modules["blitz_models"].KMeans = LookAlike
+    try:
+        data = pickle.dumps(body(kmeans=fake), 4)
+    finally:
+        del sys.modules["blitz_models"]
+    with pytest.raises(PayloadError, match=r"blitz_models\.KMeans"):
+        load(data)
+
+
+def test_attributes_smuggled_into_a_model_do_not_survive():
+    original = body()
+    original["kmeans"].predict = "not a method"
+    original["scaler"].transform = [1]
+    payload = load(original)
+    assert len(payload.kmeans.predict(payload.scaler.transform(ROWS))) == len(ROWS)
+
+
+def gadget(text):
+    return b"\x80\x04" + text
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (gadget(b"\x82\x01."), "EXT1"),
+        (gadget(b"\x84\x01\x00\x00\x00."), "EXT4"),
+        (gadget(b"\x8c\x01xQ."), "BINPERSID"),
+        (gadget(b"(ios\nsystem\n."), "INST"),
+        (gadget(b"\x8c\x15sklearn.cluster._kmeans\x8c\x1fKMeans.__init__.__globals__.get\x93."), "refused|readable|truncated"),
+        (gadget(b"Nr\xff\xff\xff\x7f."), "memo"),
+        (gadget(b"\x8e" + struct.pack("<Q", 1 << 30) + b"x."), "truncated"),
+        (gadget(b"cnumpy.core.multiarray\n_reconstruct\nb."), "readable"),
+        (b"\x80\x02}.", "protocol 2"),
+        (b"(dp0\n.", "protocol 0"),
+        (b"", "truncated"),
+        (b"not a pickle", "damaged"),
+        (gadget(b"}.") + b"more", "behind the pickle's end"),
+    ],
+)  # fmt: skip
+def test_opcodes_that_no_payload_needs_are_refused(data, message):
+    with pytest.raises(PayloadError, match=message):
+        load(data)
+
+
+def test_every_truncation_is_refused():
+    data = pickle.dumps(body(), 4)
+    for end in range(0, len(data) - 1, 97):
+        with pytest.raises(PayloadError):
+            load(data[:end])
+
+
+def changed(**states):
+    value = body()
+    for path, array in states.items():
+        model, name = path.split("__")
+        setattr(value[model], name, array)
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (body(features=["a", "b"]), r"centres of shape \(3, 3\), but there are 2 features"),
+        (body(features=["a", "b", "a"]), "a more than once"),
+        (body(features=["a", "b", 3]), "column names"),
+        (body(features="abc"), "not a list"),
+        (body(features=[None] * 3), "column names"),
+        ({"kmeans": 1, "scaler": 2}, "not a payload"),
+        ([1, 2], "not a payload"),
+        (body(kmeans=StandardScaler().fit(ROWS)), "kmeans is StandardScaler"),
+        (body(scaler=None), "scaler is NoneType"),
+        (body(kmeans=KMeans(3)), "not fitted"),
+        (changed(kmeans__cluster_centers_=np.full((3, 3), np.nan)), "not finite"),
+        (changed(kmeans__cluster_centers_=np.array([[1, "a", None]] * 3, dtype=object)), "O8|array"),
+        (changed(kmeans__n_clusters=5), "3 centres, but n_clusters is 5"),
+        (changed(scaler__scale_=np.array([1.0, 0.0, 2.0])), "zero scale for b"),
+        (changed(scaler__mean_=np.array([1.0, np.inf, 2.0])), "not finite"),
+        (changed(scaler__mean_=np.array([1.0, 2.0])), r"mean_ of shape \(2,\)"),
+        (changed(scaler__feature_names_in_=np.array(["b", "a", "c"], dtype=object)), "other columns"),
+    ],
+)
+def test_models_that_cannot_be_right_are_refused(value, message):
+    with pytest.raises(PayloadError, match=message):
+        load(value)
+
+
+def test_an_array_that_declares_more_than_it_holds_is_refused():
+    data = pickle.dumps(body(), 4)
+    assert b"K\x03K\x03\x86" in data
+    huge = data.replace(b"K\x03K\x03\x86", b"J\x00\x00\x00\x40K\x03\x86", 1)  # 1 Gi rows
+    frame = struct.unpack("<Q", huge[3:11])[0]
+    huge = huge[:3] + struct.pack("<Q", frame + 3) + huge[11:]
+    with pytest.raises(PayloadError, match="declares shape"):
+        load(huge)
