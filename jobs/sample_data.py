@@ -1,0 +1,31 @@
+"""Sample raw data in the users' layout, and a model for every plan of their config."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+try:
+    import blitz  # noqa: F401
+except ImportError:  # run from a checkout: the package stands beside this folder
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
+
+from blitz.sample.generate import FEWEST_ORDERS, write_sample
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="sample_data", description=__doc__)
+    parser.add_argument("--orders", type=int, default=100_000, help="raw orders over the three channels")
+    parser.add_argument("--seed", type=int, default=7, help="equal seeds give equal data")
+    parser.add_argument("--out", default="data/sample", help="folder to write to")
+    parser.add_argument("--no-models", action="store_true", help="raw data alone, without the plans' models")
+    arguments = parser.parse_args()
+    if arguments.orders < FEWEST_ORDERS:
+        parser.error(f"--orders: at least {FEWEST_ORDERS:,}; fewer would leave segments empty")
+    started = time.monotonic()
+    write_sample(arguments.orders, arguments.seed, arguments.out, with_models=not arguments.no_models)
+    print(f"{arguments.orders:,} orders in {arguments.out}, {time.monotonic() - started:.1f} s")
+
+
+if __name__ == "__main__":
+    main()
