@@ -18,6 +18,7 @@ class Rows:
     tag: str
     rows: int = 30
     columns: list[str] = field(default_factory=lambda: ["id", "which one"])
+    job: str = ""  # in the names of the files, as Spark has it; the tag where not given
     sparkSession: Any = None  # noqa: N815
 
     def write_parts(self, staging: str) -> None:
@@ -25,11 +26,13 @@ class Rows:
             ids = list(range(part, self.rows, PARTS))
             sink = pa.BufferOutputStream()
             pq.write_table(pa.table({"id": ids, "which one": [self.tag] * len(ids)}), sink)
-            storage.write_bytes(f"{staging}/part-{part:05}-{self.tag}.snappy.parquet", sink.getvalue().to_pybytes())
+            storage.write_bytes(
+                f"{staging}/part-{part:05}-{self.job or self.tag}.snappy.parquet", sink.getvalue().to_pybytes()
+            )
         storage.write_bytes(f"{staging}/_SUCCESS", b"")
 
 
-def write_rows(df: Rows, staging: str, fmt: str) -> None:
+def write_rows(df: Rows, staging: str, fmt: str, path: str) -> None:
     """Takes the place of ``publish._write`` in tests without Spark."""
     assert fmt == "parquet"
     df.write_parts(staging)

@@ -105,6 +105,12 @@ def test_read_output_without_a_table(spark: SparkSession, tmp_path: Path) -> Non
         publish.read_output(spark, f"{tmp_path}/none")
 
 
+def test_delta_without_delta_lake(spark: SparkSession, tmp_path: Path) -> None:
+    with pytest.raises(PublishError, match="t: run.format is delta, but this Spark session has no Delta Lake; add"):
+        publish.publish(frame(spark, "x"), str(tmp_path / "t"), fmt="delta", run_id="r")
+    assert os.listdir(tmp_path) == []
+
+
 # -- checks and refusals
 
 
@@ -127,7 +133,7 @@ def test_a_failed_check_leaves_the_old_table(tmp_path: Path) -> None:
 def test_a_damaged_write_is_not_published(damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put("old", tmp_path / "t")
 
-    def write_damaged(df: Rows, staging: str, fmt: str) -> None:
+    def write_damaged(df: Rows, staging: str, fmt: str, path: str) -> None:
         if damage == "nothing":
             return os.makedirs(staging)
         df.write_parts(staging)
@@ -328,7 +334,7 @@ def test_readers_see_whole_tables_only(tmp_path: Path) -> None:
 def test_of_two_runs_at_once_one_fails_clearly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = str(tmp_path / "t")
 
-    def write_and_meet(df: Rows, staging: str, fmt: str) -> None:
+    def write_and_meet(df: Rows, staging: str, fmt: str, path: str) -> None:
         expected = f"^{path}: run first \\(process {os.getpid()}\\) is publishing to this output; wait until it ends"
         with pytest.raises(PublishError, match=expected):
             put("new", path, "second")
@@ -345,7 +351,7 @@ HOLD = """
 import sys, time
 from blitz import publish
 from publish_helpers import Rows
-def hold(df, staging, fmt):
+def hold(df, staging, fmt, path):
     df.write_parts(staging)
     print("held", flush=True)
     time.sleep(600)
@@ -446,6 +452,22 @@ def test_a_lease_of_another_machine_lapses(monkeypatch: pytest.MonkeyPatch) -> N
     with publish_lock.lease(file, "out", "r1") as held:
         held()
     assert file.read() is None
+
+
+@pytest.mark.usefixtures("no_spark")
+def test_who_lost_the_lock_leaves_the_other_run_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publish_tree, "flock_works", lambda folder: False)
+    put("old", tmp_path / "t")
+
+    def write_and_lose(df: Rows, staging: str, fmt: str, path: str) -> None:
+        df.write_parts(staging)
+        (tmp_path / ".t.blitz.lock").write_text("{}")
+        df.write_parts(f"{tmp_path}/.t.blitz-other")
+
+    monkeypatch.setattr(publish, "_write", write_and_lose)
+    with pytest.raises(PublishError, match="another run took this run's lock"):
+        put("new", tmp_path / "t", "r2")
+    assert seen(str(tmp_path / "t")) == OLD and seen(f"{tmp_path}/.t.blitz-other") == NEW
 
 
 def test_a_lease_beats_and_notices_its_loss(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,7 @@ def test_large_objects_are_copied_in_parts(bucket: str, monkeypatch: pytest.Monk
     monkeypatch.setattr(publish_s3, "PART_BYTES", 5 * 1024 * 1024)
     data = bytes(range(256)) * 4096 * 11 + b"end"
 
-    def write_more(df: Rows, staging: str, fmt: str) -> None:
+    def write_more(df: Rows, staging: str, fmt: str, path: str) -> None:
         df.write_parts(staging)
         storage.write_bytes(f"{staging}/part-big.bin", data)
 
@@ -190,7 +190,7 @@ def test_lapsed_copies_are_reported(bucket: str, monkeypatch: pytest.MonkeyPatch
 def test_of_two_runs_at_once_one_fails_clearly(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     path = f"s3://{bucket}/out/t"
 
-    def write_and_meet(df: Rows, staging: str, fmt: str) -> None:
+    def write_and_meet(df: Rows, staging: str, fmt: str, path: str) -> None:
         with pytest.raises(PublishError, match=f"^{path}: run first on .* is publishing to this output .*delete s3://"):
             put("new", path, "second")
         df.write_parts(staging)
@@ -204,7 +204,7 @@ def test_a_run_that_lost_its_lock_publishes_nothing(bucket: str, monkeypatch: py
     path = f"s3://{bucket}/out/t"
     put("old", path)
 
-    def write_and_lose(df: Rows, staging: str, fmt: str) -> None:
+    def write_and_lose(df: Rows, staging: str, fmt: str, path: str) -> None:
         df.write_parts(staging)
         storage.write_bytes(f"s3://{bucket}/out/.t.blitz.lock", b"{}")
 

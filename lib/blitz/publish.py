@@ -91,7 +91,7 @@ def publish(df: DataFrame, path: str, *, fmt: Format = "parquet", run_id: str, c
             return Published(path, *publish_delta.last_commit(path))
         staging = store.staging(run_id)
         try:
-            _write(df, staging, "parquet" if transaction else fmt)
+            _write(df, staging, "parquet" if transaction else fmt, path)
             published = _inspect(df, staging, path, by_name=transaction or fmt == "parquet")
             if check is not None:
                 check(published.rows)
@@ -103,7 +103,7 @@ def publish(df: DataFrame, path: str, *, fmt: Format = "parquet", run_id: str, c
                 with _clear_errors(path):
                     store.swap(run_id)
         except BaseException:
-            _roll_back(store, path)
+            _roll_back(store, path, held)
             raise
         _clean(store, path, run_id)
     return published
@@ -153,9 +153,9 @@ def _is_out_of_reach(df: DataFrame, path: str) -> bool:
     return not storage.is_local(path) and not storage.is_s3(path) and not hasattr(df.sparkSession, "_jsparkSession")
 
 
-def _write(df: DataFrame, staging: str, fmt: Format) -> None:
+def _write(df: DataFrame, staging: str, fmt: Format, path: str) -> None:
     if fmt == "delta":
-        publish_delta.commit(df, staging)
+        publish_delta.commit(df, staging, output=path)
     else:
         df.write.mode("error").parquet(storage.spark_path(staging))
 
@@ -187,9 +187,10 @@ def _footer(path: str) -> tuple[list[str], int]:
         raise PublishError(f"{path}: the file was not written whole; run again") from error
 
 
-def _roll_back(store: Store, path: str) -> None:
+def _roll_back(store: Store, path: str, held: Held) -> None:
     """Remove the staged table; the error that stopped the publishing is the one to report, not a second one here."""
     try:
+        held()  # without the lock, what stands beside the output may be another run's
         store.recover()
     except (BlitzError, OSError) as error:
         _log.warning("%s: what this run wrote beside it could not be removed, the next run will: %s", path, error)

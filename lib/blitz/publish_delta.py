@@ -13,12 +13,16 @@ from blitz import storage
 from blitz.errors import PublishError
 
 COLUMN_MAPPING = {"delta.columnMapping.mode": "name"}  # names with blanks need it
+_TABLE_OF_ANOTHER = ("DELTA_INVALID_CHARACTERS_IN_COLUMN_NAMES", "DELTA_FEATURES_REQUIRE_MANUAL_ENABLEMENT")
 _LOG_ENTRY = re.compile(r"(\d{20})\.json$")
 
 
-def commit(df: DataFrame, path: str) -> None:
-    """Replace the rows and the schema of the Delta table at ``path`` (made where there is none) in one transaction."""
-    with clear_errors(path):
+def commit(df: DataFrame, path: str, *, output: str | None = None) -> None:
+    """Replace the rows and the schema of the Delta table at ``path`` (made where there is none) in one transaction.
+
+    ``output`` is the path that messages name, where the table is made for another place.
+    """
+    with clear_errors(output or path):
         writer = df.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
         writer.options(**COLUMN_MAPPING).save(storage.spark_path(path))
 
@@ -84,9 +88,10 @@ def clear_errors(path: str) -> Iterator[None]:
                 f"{path}: Delta Lake needs spark.sql.extensions=io.delta.sql.DeltaSparkSessionExtension and "
                 "spark.sql.catalog.spark_catalog=org.apache.spark.sql.delta.catalog.DeltaCatalog in the config (spark)"
             ) from error
-        if "DELTA_INVALID_CHARACTERS_IN_COLUMN_NAMES" in text or "invalid character" in text and "column" in text:
+        if any(name in text for name in _TABLE_OF_ANOTHER):
             raise PublishError(
-                f"{path}: the Delta table there has no column mapping and cannot take names with blanks; "
-                "set its property delta.columnMapping.mode to name, or move it, and run again"
+                f"{path}: the Delta table there was made by others and lacks column mapping by name or the feature "
+                "timestampNtz; move it, or set its properties delta.columnMapping.mode=name and "
+                "delta.feature.timestampNtz=supported, and run again"
             ) from error
         raise

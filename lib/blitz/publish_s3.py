@@ -118,19 +118,25 @@ class S3Store:
         if storage.exists(self._journal):
             done = {item.key for item in self._below()}
             self._complete(json.loads(storage.read_bytes(self._journal)), done)
-        self._abort_uploads()
+        self._remove_leftovers()
+
+    def _remove_leftovers(self) -> None:
         prefix = split(f"{self._folder}/.{self._name}.blitz-")[1]
         left = [item.key for item in self._files.objects(self._bucket, prefix, self._path)]
-        self._files.delete_keys(self._bucket, left, self._path)
+        if left:
+            self._abort_uploads({f"{self._key}/{key.removeprefix(prefix).partition('/')[2]}" for key in left})
+            self._files.delete_keys(self._bucket, left, self._path)
 
-    def _abort_uploads(self) -> None:
+    def _abort_uploads(self, keys: set[str]) -> None:
+        """Abort the copies that were made of staged objects; uploads of others are none of our business."""
         with self._files.clear_errors(self._path):
             pages = self._files.client.get_paginator("list_multipart_uploads")
             for page in pages.paginate(Bucket=self._bucket, Prefix=f"{self._key}/"):
                 for found in page.get("Uploads", ()):
-                    self._files.client.abort_multipart_upload(
-                        Bucket=self._bucket, Key=found["Key"], UploadId=found["UploadId"]
-                    )
+                    if found["Key"] in keys:
+                        self._files.client.abort_multipart_upload(
+                            Bucket=self._bucket, Key=found["Key"], UploadId=found["UploadId"]
+                        )
 
     def swap(self, run_id: str) -> None:
         """Put the staged table in the place of the old one."""
@@ -139,18 +145,18 @@ class S3Store:
         old = [item.key for item in self._below()]
         if self._files.head(self._bucket, self._key, self._path) is not None:
             old.append(self._key)
-        uploads = self._copy(staged, staged_prefix)
-        clash = {upload.key for upload in uploads} & set(old)
-        if clash:
-            raise PublishError(f"{self._head}{min(clash)}: stands in the old table too; run again under a new run id")
+        keys = [f"{self._key}/{item.key.removeprefix(staged_prefix)}" for item in staged]
+        clash = sorted(set(keys) & set(old))
+        if clash:  # Spark names its files anew for each job; another writer's would be overwritten before the swap
+            raise PublishError(f"{self._head}{clash[0]}: stands in the old table under the same name; run again")
+        uploads = self._copy(staged, keys)
         journal = {"run_id": run_id, "old": old, "uploads": [asdict(upload) for upload in uploads]}
         self._files.put(self._journal, json.dumps(journal).encode())
         self._complete(journal, done=set())
 
-    def _copy(self, staged: list[S3Object], staged_prefix: str) -> list[Upload]:
+    def _copy(self, staged: list[S3Object], keys: list[str]) -> list[Upload]:
         """Copy objects into uploads that no reader can see yet."""
         start = self._files.client.create_multipart_upload
-        keys = [f"{self._key}/{item.key.removeprefix(staged_prefix)}" for item in staged]
         ids = self._each(lambda key: str(start(Bucket=self._bucket, Key=key)["UploadId"]), keys)
         uploads = [Upload(key, upload_id, []) for key, upload_id in zip(keys, ids, strict=True)]
         parts = [
@@ -209,5 +215,5 @@ class S3Store:
             return list(pool.map(call, items))
 
     def clean(self, run_id: str) -> None:
-        """Remove the staging of this run."""
-        storage.delete(self.staging(run_id))
+        """Remove the staging of this run (and EMRFS's folder markers beside it)."""
+        self._remove_leftovers()

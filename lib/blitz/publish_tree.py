@@ -37,7 +37,9 @@ def foreign(names: list[tuple[str, bool]]) -> list[str]:
 def _of_a_table(name: str, is_folder: bool) -> bool:
     if is_folder:
         return "=" in name or name == "_temporary"
-    made = name.endswith((".parquet", ".par", ".crc")) or name.startswith(("part-", "_committed_", "_started_"))
+    made = name.endswith((".parquet", ".par", ".crc", "_$folder$")) or name.startswith(
+        ("part-", "_committed_", "_started_")
+    )
     return made or name in _OUR_FILES
 
 

@@ -1,0 +1,210 @@
+"""Publishing with Delta Lake and with s3a: these need jars, hence a session and a process of their own.
+
+Not collected by itself: ``test_publish_slow.py`` runs it (``pytest tests/publish_with_jars.py`` does by hand).
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from blitz import publish, publish_delta, publish_s3, storage
+from blitz.errors import InputError, PublishError
+from publish_helpers import seen
+from s3_fixtures import bucket, moto_server, s3a_conf  # noqa: F401  (fixtures)
+
+DELTA = "io.delta:delta-spark_2.13:4.0.1"
+
+
+@pytest.fixture(scope="module")
+def jars(moto_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:  # noqa: F811
+    conf = s3a_conf(moto_server)
+    conf["spark.jars.packages"] += f",{DELTA}"
+    conf["spark.sql.extensions"] = "io.delta.sql.DeltaSparkSessionExtension"
+    conf["spark.sql.catalog.spark_catalog"] = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
+    conf["spark.sql.warehouse.dir"] = str(tmp_path_factory.mktemp("warehouse"))
+    conf |= {"spark.ui.showConsoleProgress": "false", "spark.databricks.delta.snapshotPartitions": "2"}
+    conf |= {"spark.ui.enabled": "false", "spark.sql.shuffle.partitions": "2", "spark.driver.memory": "1g"}
+    conf |= {"spark.driver.host": "127.0.0.1", "spark.log.level": "OFF", "spark.sql.session.timeZone": "UTC"}
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    session = SparkSession.builder.config(map=conf).master("local[2]").getOrCreate()
+    yield session
+    session.stop()
+
+
+@pytest.fixture(params=["local", "s3"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(tmp_path) if request.param == "local" else f"s3://{request.getfixturevalue('bucket')}/deep"
+
+
+def frame(spark: SparkSession, tag: str, rows: int = 30) -> DataFrame:
+    made = spark.range(rows).repartition(3).select("id", F.lit(tag).alias("which one"), F.array("id").alias("a list"))
+    return made.withColumn("at", F.to_timestamp_ntz(F.lit("2024-01-01 00:00:00")))
+
+
+def tags(spark: SparkSession, path: str, fmt: publish.Format) -> dict[str, int]:
+    rows = publish.read_output(spark, path, fmt).groupBy("which one").count().collect()
+    return {row[0]: row[1] for row in rows}
+
+
+def put(df: DataFrame, path: str, fmt: publish.Format, run_id: str = "r", **named: Any) -> publish.Published:
+    return publish.publish(df, path, fmt=fmt, run_id=run_id, **named)
+
+
+def hidden(folder: str) -> list[str]:
+    """What is left beside the outputs."""
+    if storage.is_local(folder):
+        return [name for name in os.listdir(folder) if name.startswith(".")]
+    found = storage.s3().objects(folder.split("/")[2], "", folder)
+    return [item.key for item in found if "/.t" in item.key]
+
+
+def test_parquet(jars: SparkSession, folder: str) -> None:
+    path = f"{folder}/t x.parquet"
+    for tag, rows in (("old", 30), ("new", 7)):
+        done = put(frame(jars, tag, rows), path, "parquet")
+        assert (done.rows, done.files) == (rows, 3) and done.bytes > 1000
+        assert tags(jars, path, "parquet") == {tag: rows} == seen(path)
+    assert put(frame(jars, "none", 0), path, "parquet").rows == 0
+    assert publish.read_output(jars, path).columns == ["id", "which one", "a list", "at"]
+    assert hidden(folder) == []
+    with pytest.raises(InputError, match="no table there"):
+        publish.read_output(jars, f"{folder}/none")
+
+
+def test_delta(jars: SparkSession, folder: str) -> None:
+    path = f"{folder}/t"
+    first = put(frame(jars, "old"), path, "delta", check=lambda rows: None)
+    assert first.rows == 30 and first.files == 3
+    second = put(frame(jars, "new", 7), path, "delta")
+    assert (second.rows, second.path) == (7, path) and second.files >= 1 and second.bytes > 500
+    assert tags(jars, path, "delta") == {"new": 7}
+    third = put(frame(jars, "third", 9).withColumn("one more", F.lit(1)), path, "delta", check=lambda rows: None)
+    assert third.rows == 9
+    assert tags(jars, path, "delta") == {"third": 9}
+    versions = jars.read.format("delta").option("versionAsOf", 1).load(storage.spark_path(path))
+    assert versions.count() == 7 and "one more" not in versions.columns
+    assert put(frame(jars, "none", 0), path, "delta").rows == 0
+    assert publish.read_output(jars, path, "delta").count() == 0
+    assert hidden(folder) == []
+
+
+def test_delta_check_stops_before_the_transaction(jars: SparkSession, folder: str) -> None:
+    path = f"{folder}/t"
+    counted = []
+
+    def refuse(rows: int) -> None:
+        counted.append(rows)
+        raise InputError("too many rejected rows")
+
+    with pytest.raises(InputError, match="too many rejected"):
+        put(frame(jars, "new"), path, "delta", check=refuse)
+    assert not storage.exists(path)
+    put(frame(jars, "old"), path, "delta")
+    with pytest.raises(InputError, match="too many rejected"):
+        put(frame(jars, "new"), path, "delta", check=refuse)
+    assert counted == [30, 30] and tags(jars, path, "delta") == {"old": 30}
+    assert len(storage.list_files(f"{path}/_delta_log/*.json")) == 1 and hidden(folder) == []
+
+
+def test_spark_fails_inside_a_transaction(jars: SparkSession, folder: str) -> None:
+    path = f"{folder}/t"
+    failing = frame(jars, "new").withColumn("id", F.expr("if(id < 29, id, raise_error('no such row'))"))
+    for fmt in ("delta", "parquet"):
+        put(frame(jars, "old"), path, fmt)
+        with pytest.raises(Exception, match="no such row"):
+            put(failing, path, fmt)
+        assert tags(jars, path, fmt) == {"old": 30}
+    assert hidden(folder) == []
+
+
+def test_the_format_may_change(jars: SparkSession, folder: str) -> None:
+    path = f"{folder}/t"
+    formats: list[publish.Format] = ["parquet", "delta", "parquet", "delta", "delta", "parquet"]
+    for number, fmt in enumerate(formats):
+        put(frame(jars, f"tag{number}"), path, fmt)
+        assert tags(jars, path, fmt) == {f"tag{number}": 30}
+        assert bool(storage.list_files(f"{path}/_delta_log")) == (fmt == "delta")
+        if fmt == "parquet":
+            assert seen(path) == {f"tag{number}": 30}
+    assert hidden(folder) == []
+
+
+def test_a_delta_table_without_column_mapping(jars: SparkSession, tmp_path: Path) -> None:
+    path = str(tmp_path / "t")
+    jars.range(3).write.format("delta").save(path)
+    with pytest.raises(PublishError, match=f"^{path}: the Delta table there .* lacks column mapping.*set its prop"):
+        put(frame(jars, "new"), path, "delta")
+    with pytest.raises(PublishError, match=f"^{path}: the Delta table there .* lacks column mapping.*set its prop"):
+        put(frame(jars, "new").drop("at"), path, "delta")
+    assert jars.read.format("delta").load(path).count() == 3
+
+
+def test_delta_out_of_reach(jars: SparkSession, tmp_path: Path) -> None:
+    """Where neither boto3 nor the JVM reaches the store, a failed check restores the version before."""
+    path = str(tmp_path / "t")
+
+    def refuse(rows: int) -> None:
+        raise InputError(f"{rows} are too many")
+
+    rows, files, size = publish_delta.commit_unlisted(frame(jars, "old"), path, None)
+    assert rows == 30 and files >= 1 and size > 500
+    with pytest.raises(InputError, match="7 are too many"):
+        publish_delta.commit_unlisted(frame(jars, "new", 7), path, refuse)
+    assert tags(jars, path, "delta") == {"old": 30}
+
+
+def test_readers_of_s3_while_the_table_changes(jars: SparkSession, bucket: str) -> None:  # noqa: F811
+    """Between the old and the new table a reader of S3 may find rows of both; how long that lasts is printed."""
+    path = f"s3://{bucket}/t"
+    put(frame(jars, "old"), path, "parquet")
+    stop, results = threading.Event(), []
+
+    def read_on() -> None:
+        while not stop.is_set():
+            keys = [item.key for item in storage.s3().objects(bucket, "t/", path)]
+            results.append(
+                (time.monotonic(), tuple(key for key in keys if key.endswith(".parquet")), "t/_SUCCESS" in keys)
+            )
+
+    reader = threading.Thread(target=read_on)
+    reader.start()
+    put(frame(jars, "new"), path, "parquet")
+    stop.set()
+    reader.join()
+    old, new = results[0][1], results[-1][1]
+    mixed = [moment for moment, keys, _ in results if keys not in (old, new)]
+    assert all(not success for _, keys, success in results if keys not in (old, new))
+    print(f"S3 gap: {max(mixed) - min(mixed) if mixed else 0:.3f} s over {len(results)} listings")
+
+
+def test_dead_between_the_copies(jars: SparkSession, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    """A new Delta table over Parquet on S3: cut short past the point of no return, completed by recover."""
+    path = f"s3://{bucket}/t"
+    put(frame(jars, "old"), path, "parquet")
+    calls = []
+    complete = publish_s3.S3Store._complete_one
+
+    def cut(self: publish_s3.S3Store, upload: publish_s3.Upload) -> None:
+        calls.append(upload.key)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        complete(self, upload)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publish_s3.S3Store, "_complete_one", cut)
+        patch.setattr(publish, "_roll_back", lambda *_: None)
+        with pytest.raises(KeyboardInterrupt):
+            put(frame(jars, "new"), path, "delta")
+    assert json.loads(storage.read_bytes(f"s3://{bucket}/.t.blitz.journal"))["run_id"] == "r"
+    publish.recover(path)
+    assert tags(jars, path, "delta") == {"new": 30}
+    assert hidden(f"s3://{bucket}") == []

@@ -1,0 +1,122 @@
+"""kill -9 at moments spread over a publishing: a reader finds the old table or the new, and the next run succeeds."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from blitz import publish, storage
+from publish_helpers import Rows, seen, write_rows
+from s3_fixtures import bucket, moto_server  # noqa: F401  (fixtures)
+
+pytestmark = pytest.mark.slow
+OLD, NEW = {"old": 30}, {"new": 30}
+MOMENTS = 10
+
+QUICK = """
+import sys, time
+from blitz import publish
+from publish_helpers import Rows, write_rows
+publish._write = write_rows
+print("ready", flush=True)
+publish.publish(Rows("new", job=str(time.time_ns())), sys.argv[1], run_id="killed")
+print("done", flush=True)
+"""
+SPARK = """
+import sys
+from pyspark.sql import SparkSession, functions as F
+from blitz import publish
+spark = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
+rows = spark.range(0, 30, 1, 6).select("id", F.lit("new").alias("which one"))
+rows.where("id < 0").collect()
+print("ready", flush=True)
+publish.publish(rows, sys.argv[1], run_id="killed")
+print("done", flush=True)
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_spark(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publish, "_write", write_rows)
+
+
+def put(tag: str, path: str) -> None:
+    publish.publish(Rows(tag, job=str(time.time_ns())), path, run_id=tag)  # type: ignore[arg-type]
+
+
+def started(script: str, path: str) -> subprocess.Popen[str]:
+    """A publishing process that has come as far as its call of ``publish``."""
+    env = dict(os.environ, PYTHONPATH=os.pathsep.join(p for p in sys.path if p), PYSPARK_PYTHON=sys.executable)
+    command = [sys.executable, "-c", script, path]
+    out = subprocess.PIPE
+    process = subprocess.Popen(
+        command, env=env, stdout=out, stderr=subprocess.DEVNULL, text=True, start_new_session=True
+    )
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    return process
+
+
+def killed(script: str, path: str, share: float, length: float, *, with_children: bool) -> None:
+    process = started(script, path)
+    time.sleep(length * share)
+    if with_children:
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()  # the JVM lives on for a moment, and may still write
+    process.wait()
+
+
+def length_of(script: str, path: str) -> float:
+    """Seconds that a publishing takes which nobody kills."""
+    process = started(script, path)
+    start = time.monotonic()
+    assert process.stdout is not None and process.stdout.readline() == "done\n"
+    took = time.monotonic() - start
+    assert process.wait() == 0 and seen(path) == NEW
+    return took
+
+
+def moments() -> Iterator[float]:
+    yield from (number / (MOMENTS - 1) for number in range(MOMENTS))
+
+
+@pytest.mark.parametrize("script", [QUICK, SPARK], ids=["quick", "spark"])
+def test_killed_on_a_local_disk(script: str, tmp_path: Path) -> None:
+    """Quick: 5 s; with Spark: a minute and a half."""
+    path = str(tmp_path / "t")
+    length = length_of(script, path)
+    outcomes = []
+    for number, share in enumerate(moments()):
+        put("old", path)
+        killed(script, path, share, length, with_children=number % 2 == 0)
+        outcomes.append(seen(path))
+        assert outcomes[-1] in (OLD, NEW)
+        put("new", path)
+        assert seen(path) == NEW
+    length_of(script, path)
+    assert OLD in outcomes
+    put("old", path)
+    assert [name for name in os.listdir(tmp_path) if name != "t"] == []
+
+
+def test_killed_on_s3(bucket: str) -> None:  # noqa: F811
+    """10 s. What a reader sees meanwhile is the old or the new table, or a swap on record in the journal."""
+    path = f"s3://{bucket}/t"
+    length = length_of(QUICK, path)
+    for number, share in enumerate(moments()):
+        put("old", path)
+        killed(QUICK, path, share, length, with_children=True)
+        assert seen(path) in (OLD, NEW) or storage.exists(f"s3://{bucket}/.t.blitz.journal")
+        if number % 2:
+            put("new", path)
+            assert seen(path) == NEW
+        else:
+            publish.recover(path)
+            assert seen(path) in (OLD, NEW)
+        left = [item.key for item in storage.s3().objects(bucket, ".t", path)]
+        assert left == []
