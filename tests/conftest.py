@@ -24,7 +24,9 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
     else:
         builder = builder.config("spark.sql.warehouse.dir", str(tmp_path_factory.mktemp("warehouse")))
         builder = builder.config("spark.driver.memory", "2g").config("spark.log.level", "ERROR")
-        session = builder.config("spark.driver.host", "127.0.0.1").master("local[2]").appName("blitz tests").getOrCreate()
+        session = (
+            builder.config("spark.driver.host", "127.0.0.1").master("local[2]").appName("blitz tests").getOrCreate()
+        )
     configure(session)
     ship_package(session)
     yield session

@@ -5,10 +5,14 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
-from blitz import storage
+from blitz import publish, storage
 
 PARTS = 3
+OLD, NEW = {"old": 30}, {"new": 30}
 
 
 @dataclass
@@ -19,7 +23,7 @@ class Rows:
     rows: int = 30
     columns: list[str] = field(default_factory=lambda: ["id", "which one"])
     job: str = ""  # in the names of the files, as Spark has it; the tag where not given
-    sparkSession: Any = None  # noqa: N815
+    sparkSession: Any = None
 
     def write_parts(self, staging: str) -> None:
         for part in range(PARTS):
@@ -47,6 +51,22 @@ def seen(path: str) -> dict[str, int]:
                 for tag in pq.read_table(source).column("which one").to_pylist():
                     found[tag] = found.get(tag, 0) + 1
     return found
+
+
+@pytest.fixture
+def no_spark(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Publishing without Spark, for ``put``."""
+    monkeypatch.setattr(publish, "_write", write_rows)
+
+
+def put(tag: str, path: object, run_id: str = "r1", **named: Any) -> publish.Published:
+    """Publish ``Rows(tag)``."""
+    return publish.publish(Rows(tag), str(path), run_id=run_id, **named)  # type: ignore[arg-type]
+
+
+def frame(spark: SparkSession, tag: str, rows: int = 30) -> DataFrame:
+    """The same rows as ``Rows`` has, and an array, as a DataFrame."""
+    return spark.range(rows).select("id", F.lit(tag).alias("which one"), F.array("id").alias("list of ids"))
 
 
 class Death(BaseException):

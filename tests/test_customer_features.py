@@ -4,9 +4,9 @@ import datetime as dt
 from itertools import combinations
 
 import pytest
-from world import World
 
 from blitz.pipelines import CustomerFeaturePipeline, OrderFeaturePipeline
+from world import World
 
 DAYPARTS = ["Breakfast", "Lunch", "Evening", "Dinner", "Late Night"]
 
@@ -120,7 +120,10 @@ def test_prices_and_categories_per_scope(spark, world):
     assert row["unique_category_base_products_count"] == 4
     assert row["unique_dri_categories_in_order"] == ["Burgers", "Drinks", "Sides"]
     assert row["unique_dri_category_count"] == 3
-    assert (row["omnichannel_categ_base_product_mcveggie_count"], row["ownapp_categ_base_product_mcveggie_count"]) == (3, 2)
+    assert (row["omnichannel_categ_base_product_mcveggie_count"], row["ownapp_categ_base_product_mcveggie_count"]) == (
+        3,
+        2,
+    )
     assert (row["omnichannel_dri_categ_drinks_count"], row["ownapp_dri_categ_drinks_count"]) == (1, 0)
     assert row["omnichannel_order_count_with_Add_ons_price_range_items"] == 2
     assert row["ownapp_order_count_with_Add_ons_price_range_items"] == 1

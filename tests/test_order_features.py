@@ -3,11 +3,11 @@
 import datetime as dt
 
 import pytest
-from world import World
 
 from blitz.config import load_config
 from blitz.errors import BlitzError
 from blitz.pipelines import OrderFeaturePipeline
+from world import World
 
 
 @pytest.fixture
@@ -288,7 +288,9 @@ def test_rejected_rows_go_to_the_quarantine_and_too_many_stop_the_run(spark, wor
     world.bill(InvoiceNo="77")
     world.run["max_rejected_fraction"] = 0.1
     config = load_config(world.config())
-    with pytest.raises(BlitzError, match=r"instore orders: 20\.00% of 5 rows cannot be read \(bad_record 0, bad_timestamp 1\)"):
+    with pytest.raises(
+        BlitzError, match=r"instore orders: 20\.00% of 5 rows cannot be read \(bad_record 0, bad_timestamp 1\)"
+    ):
         OrderFeaturePipeline(config, "instore", spark).run()
     before = spark.read.parquet(str(world.root / "out/instore.parquet"))
     assert before.count() == 3  # the last good result stays

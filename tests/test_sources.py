@@ -88,7 +88,9 @@ def test_milliseconds_and_dates(spark, tmp_path):
 )
 def test_every_form_of_a_flag_is_the_same_flag(spark, tmp_path, flags, expected):
     at = pa.array([INSTANT] * 3, pa.timestamp("us"))
-    table = orders(at, id=[1.0, 2.0, 3.0], flag=flags, amount=["1", " 2.5 ", "nan"], note=[" a ", "", None], other=[1] * 3)
+    table = orders(
+        at, id=[1.0, 2.0, 3.0], flag=flags, amount=["1", " 2.5 ", "nan"], note=[" a ", "", None], other=[1] * 3
+    )
     pq.write_table(table, tmp_path / "a.parquet")
     rows = read(spark, SPEC, tmp_path)
     assert [row["flag"] for row in rows] == expected

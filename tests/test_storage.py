@@ -198,6 +198,9 @@ def test_unreachable_endpoint_fails_soon(moto_server: str) -> None:  # noqa: F81
         start = time.monotonic()
         with pytest.raises(InputError, match=r"^s3://b/x: S3 at 127.0.0.1:\d+ cannot be reached") as caught:
             storage.read_bytes("s3://b/x")
+        for _ in range(20):
+            with pytest.raises(InputError, match="cannot be reached"):
+                storage.list_files("s3://b/x")
         assert time.monotonic() - start < 60
         assert "secret" not in str(caught.value)
     finally:

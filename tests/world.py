@@ -92,7 +92,9 @@ class World:
         self._csv(raw / "instore/orders.csv", [r.values() for r in self.instore], list(INSTORE_ORDER))
         self._csv(raw / "instore/lines.csv", [r.values() for r in self.instore_lines], list(INSTORE_LINE))
         maps = raw / "maps"
-        self._csv(maps / "customers.csv", self.customers, ["customer_code_ty", "invoice_no", "invoice_date", "store_code"])
+        self._csv(
+            maps / "customers.csv", self.customers, ["customer_code_ty", "invoice_no", "invoice_date", "store_code"]
+        )
         self._csv(maps / "codes.csv", self.store_codes, ["MDS ID", "DSR Code"])
         self._csv(
             maps / "stores.csv", self.stores,

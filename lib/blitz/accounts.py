@@ -58,6 +58,6 @@ class Account:
             "table": self.table,
             "read": self.read,
             "kept": self.kept,
-            "dropped": {reason: count for reason, count in self.dropped.items()},
+            "dropped": dict(self.dropped),
             "notes": self.notes,
         }

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from blitz.config import Config
 from blitz.pipelines import StepResult
-from blitz.run import Preflight
 from blitz.rules import prove
+from blitz.run import Preflight
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -35,7 +35,9 @@ def summary(results: Sequence[StepResult]) -> str:
     for result in results:
         for band, rows in result.details.get("bands", {}).items():
             header = (f"Segments, band {band}", "Customers", "Orders", "Average")
-            body = [(name, n, orders, round(orders / n, 2) if n else None) for name, n, orders in rows]
+            body: list[Sequence[object]] = [
+                (name, n, orders, round(orders / n, 2) if n else None) for name, n, orders in rows
+            ]
             total, orders = sum(row[1] for row in rows), sum(row[2] for row in rows)
             body.append(("all", total, orders, round(orders / total, 2) if total else None))
             parts.append(table(header, body))
@@ -69,7 +71,7 @@ def _funnel(results: Sequence[StepResult]) -> str:
 
 def plan(config: Config, ready: Preflight) -> str:
     """What a run would do: dates, files, rules, models and outputs."""
-    parts = []
+    parts: list[str] = []
     if ready.inputs:
         common, customer = config.feature_pipeline.common, config.feature_pipeline.customer
         parts.append(

@@ -1,7 +1,7 @@
-"""Customer features: one row per own-app customer over the three channels' order features (contract: customer features).
+"""Customer features: one row per own-app customer over all channels (contract: customer features).
 
-Each order becomes one narrow row (times, amounts, its 0/1 columns as bits), the rows meet in one shuffle by customer, and
-one aggregation serves both scopes: a counter holds all orders in its low and own-app orders in its high 32 bits.
+Each order becomes one narrow row (times, amounts, its 0/1 columns as bits), the rows meet in one shuffle by customer,
+and one aggregation serves both scopes: a counter holds all orders in its low and own-app orders in its high 32 bits.
 """
 
 from collections.abc import Callable
@@ -21,6 +21,8 @@ from blitz.orders import DAYPARTS, daypart, is_weekend, local_time
 SCOPES = ("omnichannel", "ownapp")
 _MICROS_PER_DAY = 86_400_000_000
 _LOW = 0xFFFFFFFF
+
+Mark = str | tuple[str, str]  # a 0/1 column, or (kind, category name)
 
 
 @dataclass(frozen=True)
@@ -76,15 +78,17 @@ class _Marks:
         self.prices = [f"{label}_items_count" for label in settings.bucket_labels]
         self.columns = self.menu.columns("base") + self.menu.columns("dri")
         shared = {c.column for c in self.menu.categories if self._names_of(c.column) > 1}
-        self.shared_names = [(c.kind, c.name) for c in self.menu.categories if c.column in shared]
-        names: list[object] = [*self.prices, *self.columns, *self.shared_names]
+        self.shared_names: list[tuple[str, str]] = [
+            (c.kind, c.name) for c in self.menu.categories if c.column in shared
+        ]
+        names: list[Mark] = [*self.prices, *self.columns, *self.shared_names]
         self.place = {name: at for at, name in enumerate(names)}
         self.masks = -(-len(names) // BITS)
 
     def _names_of(self, column: str) -> int:
         return sum(category.column == column for category in self.menu.categories)
 
-    def of(self, mark: object) -> Column:
+    def of(self, mark: Mark) -> Column:
         """Bit of a mark, from the masks."""
         at = self.place[mark]
         return F.getbit(F.col(f"marks_{at // BITS}"), F.lit(at % BITS))
@@ -96,14 +100,14 @@ class _Marks:
             if isinstance(mark, str):
                 value = F.col(mark).cast("bigint") if mark in columns else F.lit(0).cast("bigint")
             else:
-                kind, name = mark  # type: ignore[misc]
+                kind, name = mark
                 value = F.array_contains(_ARRAYS[kind], F.lit(name)).cast("bigint")
             bits[at // BITS].append(F.shiftleft(value, at % BITS))
         return [reduce(Column.bitwiseOR, group).alias(f"marks_{at}") for at, group in enumerate(bits)]
 
-    def names(self, kind: str) -> list[tuple[str, object]]:
+    def names(self, kind: str) -> list[tuple[str, Mark]]:
         """(category name, its mark) of one kind, sorted by name."""
-        marks = []
+        marks: list[tuple[str, Mark]] = []
         for category in self.menu.of_kind(kind):
             own = (kind, category.name)
             marks.append((category.name, own if own in self.place else category.column))
@@ -168,9 +172,7 @@ def _aggregates(settings: CustomerSettings, marks: _Marks) -> list[Column]:
         *[both(marks.of(name) == 1).alias(f"count_{name}") for name in marks.prices],
     ]
     for name in marks.columns:
-        counts = [
-            F.col("channel") == at for at, channel in enumerate(CHANNELS) if name in settings.counted(channel)
-        ]
+        counts = [F.col("channel") == at for at, channel in enumerate(CHANNELS) if name in settings.counted(channel)]
         if len(counts) == len(CHANNELS):
             columns.append(both(marks.of(name) == 1).alias(f"count_{name}"))
         elif counts:
@@ -238,10 +240,7 @@ def _times(scope: str, settings: CustomerSettings, orders: Column) -> list[Colum
     recency = F.floor((run_date - F.col(last)) / _MICROS_PER_DAY).cast("bigint")
     tenure = F.floor((F.col(last) - F.col(first)) / _MICROS_PER_DAY).cast("bigint") + 1
     return [
-        *[
-            F.timestamp_micros(F.col(name)).cast("timestamp_ntz").alias(f"{name}_order_at")
-            for name in (first, last)
-        ],
+        *[F.timestamp_micros(F.col(name)).cast("timestamp_ntz").alias(f"{name}_order_at") for name in (first, last)],
         recency.alias(f"{scope}_recency"),
         tenure.alias(f"{scope}_tenure_days"),
         F.when(orders > 1, tenure / (orders - 1)).alias(f"{scope}_avg_days_between_orders"),

@@ -1,6 +1,7 @@
 """Objects in S3 (or what speaks its language) through boto3, on the driver only."""
 
 import io
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ TAIL_BYTES = 256 * 1024
 READ_AHEAD_BYTES = 4 * 1024 * 1024
 DELETE_BATCH = 1000
 ATTEMPTS = 4
+DOWN_SECONDS = 20
 _BROKEN_STREAM = (IncompleteReadError, ResponseStreamingError, ReadTimeoutError, ConnectionClosedError)
 _UNREACHABLE = (EndpointConnectionError, ConnectTimeoutError, ReadTimeoutError, ConnectionClosedError, SSLError)
 _REFUSED_KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
@@ -66,6 +68,7 @@ class S3Files:
     def __init__(self, endpoint: str | None, region: str | None, session: Any) -> None:
         self._where = urlsplit(endpoint).netloc.rpartition("@")[2] if endpoint else "AWS"
         self._endpoint, self._region, self._session = endpoint, region, session
+        self._down_until = 0.0
         # Four attempts of at most ten seconds: an endpoint that does not answer fails within a minute.
         self.client = self._new_client(read_timeout=10, attempts=ATTEMPTS)
 
@@ -209,18 +212,28 @@ class S3Files:
 
     @contextmanager
     def clear_errors(self, path: str) -> Iterator[None]:
-        """Turn boto3's errors into one line that names the path and the way out."""
+        """Turn boto3's errors into one line that names the path and the way out.
+
+        An endpoint that did not answer is not asked again for a while: a dozen paths would take a dozen timeouts.
+        """
+        if time.monotonic() < self._down_until:
+            raise InputError(f"{path}: {self._unreachable()}")
         try:
             yield
         except (ClientError, BotoCoreError) as error:
+            if isinstance(error, _UNREACHABLE):
+                self._down_until = time.monotonic() + DOWN_SECONDS
             raise InputError(f"{path}: {self._reason(path, error)}") from error
+
+    def _unreachable(self) -> str:
+        return f"S3 at {self._where} cannot be reached; check the network, run.s3_endpoint and AWS_ENDPOINT_URL"
 
     def _reason(self, path: str, error: Exception) -> str:
         bucket = split(path)[0]
         if isinstance(error, NoCredentialsError | PartialCredentialsError):
             return "no AWS credentials found; set AWS_PROFILE, the AWS_ACCESS_KEY_ID pair or a role for this machine"
         if isinstance(error, _UNREACHABLE):
-            return f"S3 at {self._where} cannot be reached; check the network, run.s3_endpoint and AWS_ENDPOINT_URL"
+            return self._unreachable()
         if isinstance(error, ParamValidationError):
             return "not a valid bucket or key; write s3://BUCKET/KEY"
         if not isinstance(error, ClientError):
@@ -228,6 +241,8 @@ class S3Files:
         code = str(error.response.get("Error", {}).get("Code", "unknown"))
         if code == "NoSuchBucket":
             return f"there is no bucket {bucket!r} at {self._where}; check the path and run.s3_endpoint"
+        if code in _MISSING and error.operation_name.startswith("List"):
+            return f"what answers at {self._where} is no S3; check run.s3_endpoint, AWS_ENDPOINT_URL and proxies"
         if code in _MISSING:
             return "no such object; check the path in the config"
         if code in ("403", "AccessDenied", "AllAccessDisabled", "Forbidden"):

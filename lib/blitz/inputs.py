@@ -59,7 +59,8 @@ def raw_inputs(config: FeaturePipeline, channels: Iterable[str]) -> RawInputs:
         kind: {name: table for (each, name), table in found.items() if each == kind}
         for kind in ("orders", "lines", "queries")
     }
-    return RawInputs(**per_kind, **dict(zip(shared, tables[len(wanted) :], strict=True)))
+    mappings = dict(zip(shared, tables[len(wanted) :], strict=True))
+    return RawInputs(per_kind["orders"], per_kind["lines"], per_kind["queries"], **mappings)
 
 
 def menu_inputs(config: FeaturePipeline) -> Mappings:

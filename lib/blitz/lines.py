@@ -83,7 +83,9 @@ def per_order(items: DataFrame, categories: DataFrame, masks: int) -> DataFrame:
     """
     is_choice = F.coalesce(F.col("allowed") >= F.col("plain_quantity"), F.lit(False))
     reason = (
-        F.when(is_choice, "choice").when(F.col("is_excluded").isNull(), "unmapped").when(F.col("is_excluded"), "excluded")
+        F.when(is_choice, "choice")
+        .when(F.col("is_excluded").isNull(), "unmapped")
+        .when(F.col("is_excluded"), "excluded")
     )
     mask_names = [f"mask_{at}" for at in range(masks)]
     known = items.join(F.broadcast(categories), "item", "left").select(
@@ -112,7 +114,9 @@ def per_order(items: DataFrame, categories: DataFrame, masks: int) -> DataFrame:
     )
 
 
-def line_features(lines: DataFrame, channel: Channel, bins: list[float], choices: DataFrame, categories: DataFrame, masks: int) -> DataFrame:
+def line_features(
+    lines: DataFrame, channel: Channel, bins: list[float], choices: DataFrame, categories: DataFrame, masks: int
+) -> DataFrame:
     """Raw typed lines to one row per order (see ``per_order``), partitioned by ``order_key``."""
     rows = with_grants(narrow_lines(lines, channel, bins), choices)
     # One shuffle serves the grouping by order and item, the grouping by order and the join with the orders.
@@ -122,4 +126,3 @@ def line_features(lines: DataFrame, channel: Channel, bins: list[float], choices
 def bit(mask: Column, at: int) -> Column:
     """1 where bit ``at`` of a mask is set, else 0; 0 for a null mask."""
     return F.coalesce(F.getbit(mask, F.lit(at)).cast("int"), F.lit(0))
-

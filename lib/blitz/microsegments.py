@@ -1,8 +1,9 @@
-"""Micro-segments: KMeans clusters inside chosen segments, all plan items scored in one pass (contract: micro-segments)."""
+"""Micro-segments: KMeans clusters inside chosen segments, all plan items in one pass (contract: micro-segments)."""
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -52,15 +53,13 @@ def feature_columns(features: Sequence[str], loaded: Sequence[str], renames: Map
 
 def plan_rows(table: DataFrame, assignments: DataFrame, plan: Sequence[PlanItem]) -> DataFrame:
     """The loaded table once per customer and plan item, with ``plan``, the item's place in the plan."""
-    places = F.array(
-        *[F.when(F.col("Segment").isin(*item.source_segments), F.lit(at)) for at, item in enumerate(plan)]
-    )
+    places = F.array(*[F.when(F.col("Segment").isin(*item.source_segments), F.lit(at)) for at, item in enumerate(plan)])
     members = assignments.select(ID_COLUMN, F.explode(F.array_distinct(places)).alias("plan"))
     return table.join(members.where(F.col("plan").isNotNull()), ID_COLUMN, "inner")
 
 
 def cap_bounds(rows: DataFrame, columns: Sequence[str], lower_q: float, upper_q: float) -> DataFrame:
-    """The exact quantiles of every column per plan: ``plan``, ``low_0``, ``high_0``, ``low_1`` … in the columns' order."""
+    """The exact quantiles of every column per plan: ``plan``, ``low_0``, ``high_0``, ``low_1`` … in their order."""
     quantiles = F.array(F.lit(lower_q), F.lit(upper_q))
     found = rows.groupBy("plan").agg(
         *[F.percentile(_number(name), quantiles).alias(f"q_{at}") for at, name in enumerate(columns)]
@@ -109,8 +108,8 @@ def score(
 ) -> DataFrame:
     """The micro-segment of every customer of every plan item.
 
-    Returns ``algonomy_id``, ``microcluster`` (text), ``Segment`` (the plan item's name), then the loaded columns as they
-    are; one row per customer and plan item, none for an item without customers.
+    Returns ``algonomy_id``, ``microcluster`` (text), ``Segment`` (the plan item's name), then the loaded columns
+    as they are; one row per customer and plan item, none for an item without customers.
     """
     loaded = [F.col(f"`{name}`") for name in table.columns if name != ID_COLUMN]
     if not plan:
@@ -118,7 +117,7 @@ def score(
         empty = F.lit(None).cast("string")
         return nothing.select(ID_COLUMN, empty.alias("microcluster"), empty.alias("Segment"), *loaded)
     rows, columns = prepared(plan_rows(table, assignments, plan), plan, lower_q, upper_q)
-    predict = F.pandas_udf(_predictor(_share(spark, _models(plan, columns))), "string")
+    predict: Any = F.pandas_udf(_predictor(_share(spark, _models(plan, columns))), "string")  # type: ignore[call-overload]
     cluster = predict("plan", *[f"x_{at}" for at in range(len(columns))])
     names = F.array(*[F.lit(item.name) for item in plan])
     return rows.select(ID_COLUMN, cluster.alias("microcluster"), names[F.col("plan")].alias("Segment"), *loaded)

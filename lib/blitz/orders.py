@@ -9,8 +9,8 @@ from pyspark.sql import functions as F
 from blitz.accounts import Counter, count_where
 from blitz.channels import Channel, instore_key
 from blitz.lines import LINE_REASONS, bit, line_features
-from blitz.mappings import Category, Menu
-from blitz.sources import BAD_RECORD, BAD_TIMESTAMP, REASON
+from blitz.mappings import BITS, Category, Menu
+from blitz.tables import BAD_RECORD, BAD_TIMESTAMP, REASON
 
 DAYPARTS = ("Breakfast", "Lunch", "Evening", "Dinner", "Late Night")
 STORE_COLUMNS = ("store_type", "store_generator_new", "store_geographical_city", "store_key_city")
@@ -272,8 +272,6 @@ def feature_columns(channel: Channel, bucket_labels: list[str], menu: Menu) -> l
 
 
 def _has(category: Category) -> Column:
-    from blitz.mappings import BITS
-
     return bit(F.col(f"mask_{category.bit // BITS}"), category.bit % BITS)
 
 

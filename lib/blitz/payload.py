@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import sklearn
@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 _NUMERIC = re.compile(r"[<>=|]?[fiub][1248]")
 _TEXT = re.compile(r"[<>=|]?U\d{1,4}")
+_BYTE_ORDERS: dict[str, Literal["<", ">", "="]] = {"<": "<", ">": ">", "|": "=", "=": "="}
 _KEYS = ("kmeans", "scaler", "features")
 
 
@@ -178,6 +179,6 @@ class _Builder:
         if not allowed.fullmatch(text):
             raise self.refuse(f"{place} is an array of type {text}, which a payload has no need of")
         order = value.state[1] if isinstance(value.state, tuple) and len(value.state) > 1 else "="
-        if order not in ("<", ">", "|", "="):
+        if order not in _BYTE_ORDERS:
             raise self.refuse(f"{place} has an unknown byte order")
-        return np.dtype(text.lstrip("<>=|")).newbyteorder(order if order != "|" else "=")
+        return np.dtype(text.lstrip("<>=|")).newbyteorder(_BYTE_ORDERS[order])

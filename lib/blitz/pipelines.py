@@ -15,14 +15,14 @@ from blitz.channels import CHANNELS, Channel
 from blitz.config import Config, FeaturePipeline, Segmentation, add_months, feature_pipeline_of, segmentation_of
 from blitz.config_models import RunOptions
 from blitz.customers import CustomerSettings, customer_features
-from blitz.errors import BlitzError, InputError
+from blitz.errors import BlitzError
 from blitz.inputs import RawInputs, menu_inputs, raw_inputs
 from blitz.lines import LINE_REASONS
 from blitz.mappings import BASE_PREFIX, DRI_PREFIX, Menu, category_table, choice_table, slug, store_table
 from blitz.orders import OrderSettings, OrderTables, customer_keys, order_features
 from blitz.payload import Payload, load_payload
-from blitz.publish import Published, publish, read_output
-from blitz.rules import RuleSet, load_rules, require_proven, segment_names
+from blitz.publish import Format, Published, publish, read_output
+from blitz.rules import RuleSet, load_rules, require_proven
 from blitz.session import configure
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class RunContext:
     """What the steps of one run share."""
 
     run_id: str
-    format: str = "parquet"
+    format: Format = "parquet"
     max_rejected_fraction: float = 0.01
     quarantine_path: str | None = None
 
@@ -177,11 +177,13 @@ class OrderFeaturePipeline:
         most = self.context.max_rejected_fraction
         for account in accounts:
             if account.rejected_fraction() > most:
-                counts = {name: account.dropped[name] for name in ("bad_record", "bad_timestamp") if name in account.dropped}
+                counts: dict[str, int] = {
+                    name: account.dropped[name] for name in ("bad_record", "bad_timestamp") if name in account.dropped
+                }
                 raise BlitzError(
                     f"{self.channel.name} {account.table}: {account.rejected_fraction():.2%} of {account.read:,} rows "
-                    f"cannot be read ({_counts(counts)}), more than run.max_rejected_fraction = {most:.2%}; nothing was "
-                    f"published. See {', '.join(quarantined)}, then mend the files or raise the limit"
+                    f"cannot be read ({_counts(counts)}), more than run.max_rejected_fraction = {most:.2%}; nothing "
+                    f"was published. See {', '.join(quarantined)}, then mend the files or raise the limit"
                 )
 
 
@@ -337,7 +339,9 @@ class SegmentRunner:
         summary = segments.summarise(self.spark, assigned, band, self.rules)
         return segments.BandResult(summary, assigned.select(self.id_col, "Segment"))
 
-    def save_segments(self, assignments: DataFrame, path: str | None = None, check: Callable[[int], None] | None = None) -> Published:
+    def save_segments(
+        self, assignments: DataFrame, path: str | None = None, check: Callable[[int], None] | None = None
+    ) -> Published:
         """Publish ``algonomy_id``, ``Segment``."""
         rows = assignments.select(self.id_col, "Segment")
         target = path or self.config.output_segments_path

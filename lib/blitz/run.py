@@ -98,7 +98,9 @@ def _check_published_inputs(config: Config, steps: Sequence[str]) -> None:
     if "swiggy" in steps or "instore" in steps:
         needs.append(("ownapp", config.feature_pipeline.ownapp.output_path, "own-app order features"))
     if "customers" in steps:
-        needs += [(name, getattr(config.feature_pipeline, name).output_path, f"{name} order features") for name in CHANNELS]
+        needs += [
+            (name, getattr(config.feature_pipeline, name).output_path, f"{name} order features") for name in CHANNELS
+        ]
     if "segments" in steps or "microsegments" in steps:
         needs.append(("customers", config.segmentation.input_path, "customer features"))
     if "microsegments" in steps:
@@ -164,7 +166,9 @@ def manifest_path(config: Config, steps: Sequence[str]) -> str:
     return target.removesuffix(".json") + "." + "_".join(steps) + ".json"
 
 
-def manifest(config: Config, spark: SparkSession, ready: Preflight, results: Sequence[StepResult], run_id: str) -> dict[str, Any]:
+def manifest(
+    config: Config, spark: SparkSession, ready: Preflight, results: Sequence[StepResult], run_id: str
+) -> dict[str, Any]:
     """What the run was made of and what it made (contract: accounts): hashes, versions, accounts, seconds, paths."""
     body: dict[str, Any] = {
         "run_id": run_id,

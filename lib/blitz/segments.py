@@ -61,9 +61,7 @@ def _without_nan(df: DataFrame) -> DataFrame:
     """The frame with NaN as null: Spark holds NaN for greater than any number, pandas for missing."""
     floats = {name for name, kind in df.dtypes if kind in ("double", "float")}
     cells = [(name, F.col(f"`{name}`")) for name in df.columns]
-    return df.select(
-        *[F.when(~F.isnan(cell), cell).alias(name) if name in floats else cell for name, cell in cells]
-    )
+    return df.select(*[F.when(~F.isnan(cell), cell).alias(name) if name in floats else cell for name, cell in cells])
 
 
 def flag_name(column: str) -> str:
@@ -99,7 +97,9 @@ def rename_columns(df: DataFrame, renames: Mapping[str, str]) -> DataFrame:
 
 def check_rule_columns(columns: Sequence[str], rules: RuleSet) -> None:
     """Raise InputError naming every column that a rule reads and the flagged table does not have."""
-    needed = {BAND_COLUMN} | {condition.column for band in rules.bands for rule in band.rules for condition in rule.conditions}
+    needed = {BAND_COLUMN} | {
+        condition.column for band in rules.bands for rule in band.rules for condition in rule.conditions
+    }
     missing = sorted(needed - set(columns))
     if missing:
         raise InputError(

@@ -12,11 +12,7 @@ from pyspark.sql import functions as F
 
 from blitz.files import FileGroup, RawColumn, RawTable
 from blitz.storage import spark_path
-from blitz.tables import Field, Kind
-
-REASON = "reject_reason"
-BAD_RECORD = "bad_record"
-BAD_TIMESTAMP = "bad_timestamp"
+from blitz.tables import BAD_RECORD, BAD_TIMESTAMP, REASON, Field, Kind
 
 _EXTRA = "_extra"  # what stands behind the last column of a CSV header: the columns of such a line have shifted
 _UNREAD = "_unread"  # never selected: keeps Spark's CSV column pruning on, which pads short lines instead of failing
@@ -170,7 +166,9 @@ def _id(column: RawColumn) -> Column:
 def _code(column: RawColumn) -> Column:
     if column.physical in ("float", "decimal"):
         whole = _cell(column).cast("bigint")
-        return F.when(whole.cast("double") == _cell(column).cast("double"), whole.cast("string")).otherwise(_text(column))
+        return F.when(whole.cast("double") == _cell(column).cast("double"), whole.cast("string")).otherwise(
+            _text(column)
+        )
     text = _text(column)
     return F.when(F.instr(text, ".") > 0, F.regexp_replace(text, r"^([+-]?\d+)\.0*$", "$1")).otherwise(text)
 

@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 from enum import Enum
 
+REASON = "reject_reason"  # the column that says why a raw row is rejected; null for a good row
+BAD_RECORD = "bad_record"
+BAD_TIMESTAMP = "bad_timestamp"
+
 
 class Kind(Enum):
     """What a raw column holds; decides how each physical type that files use for it is read."""

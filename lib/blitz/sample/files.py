@@ -15,7 +15,9 @@ from blitz.sample.people import People
 IST = np.timedelta64(330, "m")
 
 
-def app_orders(rng: np.random.Generator, orders: Orders, ids: np.ndarray, stores: Stores, amounts: np.ndarray) -> pd.DataFrame:
+def app_orders(
+    rng: np.random.Generator, orders: Orders, ids: np.ndarray, stores: Stores, amounts: np.ndarray
+) -> pd.DataFrame:
     """Raw own-app or Swiggy orders with all columns of the users' config."""
     count = len(orders)
     placed = (orders.local - IST).astype("datetime64[ns]")
@@ -37,7 +39,7 @@ def app_orders(rng: np.random.Generator, orders: Orders, ids: np.ndarray, stores
     frame["before_payment_delivery_eta"] = minutes + 5
     frame["before_payment_pickup_eta"] = np.where(rng.random(count) < 0.5, 10.0, np.nan)
     frame["coupon_price"] = discount
-    frame["applied_coupon"] = np.where(discount > 0, "SAVE", None)
+    frame["applied_coupon"] = pd.Series("SAVE", index=frame.index).where(discount > 0, None)
     frame["offer_applied"] = discount > 0
     frame["discounted_price"] = discount
     frame["tip"] = np.where(rng.random(count) < 0.1, 20.0, np.nan)
@@ -57,11 +59,15 @@ def app_orders(rng: np.random.Generator, orders: Orders, ids: np.ndarray, stores
     return frame
 
 
-def app_lines(rng: np.random.Generator, lines: Lines, ids: np.ndarray, menu: Menu, orders: Orders, as_flags: bool) -> pd.DataFrame:
+def app_lines(
+    rng: np.random.Generator, lines: Lines, ids: np.ndarray, menu: Menu, orders: Orders, as_flags: bool
+) -> pd.DataFrame:
     """Raw own-app or Swiggy lines; flags as booleans with nulls, or as 0/1."""
     count = len(lines.order)
     price = menu.prices[lines.item]
-    frame = pd.DataFrame({"sales_id": ids[lines.order], "quantity": lines.quantity, "item_id_id": menu.item_ids[lines.item]})
+    frame = pd.DataFrame(
+        {"sales_id": ids[lines.order], "quantity": lines.quantity, "item_id_id": menu.item_ids[lines.item]}
+    )
     frame["item_name"] = menu.names[lines.item]
     flags = {"is_customized": lines.customized, "is_veg": menu.is_veg[lines.item], "promo_item": lines.promo}
     for name, values in flags.items():

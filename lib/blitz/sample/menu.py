@@ -65,14 +65,28 @@ def build_menu(rng: np.random.Generator) -> Menu:
     prices = np.array([rng.integers(low, high) for _ in CATEGORIES for low, high in _TIER_PRICES], dtype=float)
     prices[:4] = (35, 175, 250, 325)  # on the edges of price buckets
     names = [f"{base} {tier}" for base, _ in CATEGORIES for tier in TIERS]
-    names += ["Paper Bag", "Delivery Fee", "Gift Card", "Sauce Dip", "Masala Sachet", "Trial Item", "Old Item", "New Item"]
+    names += [
+        "Paper Bag",
+        "Delivery Fee",
+        "Gift Card",
+        "Sauce Dip",
+        "Masala Sachet",
+        "Trial Item",
+        "Old Item",
+        "New Item",
+    ]
     prices = np.concatenate([prices, [5, 30, 500, 15, 10, 80, 120, 99]])
     ids = _FIRST_ITEM + np.arange(len(names))
     # Two neighbouring tiers share a product code: several item ids per code.
     codes = np.array([f"PC{7000 + at // 2}" for at in range(len(names))], dtype=object)
-    rows = [(ids[at], codes[at], CATEGORIES[at // 4][0], CATEGORIES[at // 4][1]) for at in range(count)]
+    rows: list[tuple[object, ...]] = [
+        (ids[at], codes[at], CATEGORIES[at // 4][0], CATEGORIES[at // 4][1]) for at in range(count)
+    ]
     rows += [(ids[count + at], codes[count + at], "Exclude", "Other") for at in range(2)]
-    rows += [(ids[count + 2], codes[count + 2], "Exclude", "Other"), (ids[count + 3], codes[count + 3], "Exclude", None)]
+    rows += [
+        (ids[count + 2], codes[count + 2], "Exclude", "Other"),
+        (ids[count + 3], codes[count + 3], "Exclude", None),
+    ]
     rows += [(ids[count + 4], codes[count + 4], None, "Sides"), (ids[count + 5], codes[count + 5], "Fries", None)]
     categories = pd.DataFrame(
         rows, columns=["item_id_id", "ProductCode", "Clubbed base product category", "Final Dri Category"]
@@ -81,7 +95,9 @@ def build_menu(rng: np.random.Generator) -> Menu:
     categories["Clubbed base product category"] = categories["Clubbed base product category"].map(
         lambda name: f" {name} " if name == "Coke" else name
     )
-    categories["item_id_id"] = categories["item_id_id"].map(lambda number: f"{number}.0" if number % 5 == 0 else str(number))
+    categories["item_id_id"] = categories["item_id_id"].map(
+        lambda number: f"{number}.0" if number % 5 == 0 else str(number)
+    )
     categories.insert(0, "menu_note", "sample")
     drinks, fries = _place("Coke") * 4, _place("Fries") * 4
     headers = [_place(name) * 4 + 1 for name in ("McVeggie", "McChicken Burger", "McAloo Tikki")]
@@ -129,7 +145,9 @@ def build_stores(rng: np.random.Generator, count: int = 60) -> Stores:
     mds = 100 + np.arange(count)
     codes = np.array([str(7000 + at) for at in range(count)], dtype=object)
     codes[-2] = "9993"
-    names = np.array([f"{_CITIES[at % len(_CITIES)]} {_TYPES[at % 5].strip()} {at}" for at in range(count)], dtype=object)
+    names = np.array(
+        [f"{_CITIES[at % len(_CITIES)]} {_TYPES[at % 5].strip()} {at}" for at in range(count)], dtype=object
+    )
     known = np.arange(count - 1)
     link = pd.DataFrame({"MDS ID": mds[known], "DSR Code": [f"{codes[at]}.0" if at % 3 else codes[at] for at in known]})
     master = pd.DataFrame(

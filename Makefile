@@ -1,0 +1,61 @@
+# make help lists the targets.
+SPARK ?= 4.0
+ORDERS ?= 100000
+SEED ?= 7
+VENV := $(if $(filter 3.5,$(SPARK)),.venv-spark35,.venv)
+LOCK := requirements/$(if $(filter 3.5,$(SPARK)),spark35,spark40).txt
+PYTHON_IN_VENV := $(VENV)/bin/python
+PYTEST := $(PYTHON_IN_VENV) -m pytest -q
+
+.PHONY: help setup run sample test test-slow test-matrix lint format bench dist clean lock
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+setup: ## make the virtual environment from the lock (SPARK=4.0 or 3.5), and Java if there is none
+	@cmp -s $(LOCK) $(VENV)/.lock || scripts/setup.sh $(VENV) $(LOCK)
+
+data/sample-$(ORDERS)-$(SEED).done: | setup
+	@rm -rf data/sample
+	@$(PYTHON_IN_VENV) jobs/sample_data.py --orders $(ORDERS) --seed $(SEED) --out data/sample
+	@rm -f data/sample-*.done && touch $@
+
+sample: data/sample-$(ORDERS)-$(SEED).done ## sample raw data and models in data/sample (ORDERS, SEED)
+
+run: setup sample ## the whole run on the sample data
+	@BLITZ_VENV=$(VENV) ./spark-submit.sh jobs/run_all.py --conf conf/local.json
+
+test: setup ## the tests, without the slow ones
+	$(PYTEST) -m "not slow"
+
+test-slow: setup ## the long tests: kills, S3, Delta, load
+	$(PYTEST) -m slow
+
+test-matrix: ## the whole-run test on Spark 3.5 and on Spark Connect
+	@$(MAKE) --no-print-directory setup SPARK=3.5
+	.venv-spark35/bin/python -m pytest -q -m "not slow" tests/test_whole_run.py
+	SPARK_REMOTE="local[2]" $(PYTEST) -m "not slow" tests/test_whole_run.py
+
+lint: setup ## formatting, lint, types, import arrows
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	PYTHONPATH=lib $(VENV)/bin/lint-imports
+
+format: setup ## format the code
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+bench: setup ## measure against pandas and DuckDB (SIZES="500000 2000000")
+	$(PYTHON_IN_VENV) benchmarks/run.py $(SIZES)
+
+dist: setup ## the wheel, and the locked libraries without Spark as dist/environment.tar.gz
+	@rm -rf dist build && mkdir -p dist
+	$(PYTHON_IN_VENV) -m pip wheel --quiet --no-deps --wheel-dir dist .
+	scripts/pack.sh $(LOCK) dist
+
+lock: ## write the lock again from what is installed in the environment
+	$(PYTHON_IN_VENV) -m pip freeze | grep -v -E '^(-e|blitz)' > $(LOCK)
+
+clean: ## remove what was made, but for the environments
+	rm -rf build dist data spark-warehouse .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

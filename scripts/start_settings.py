@@ -1,0 +1,45 @@
+"""Print the spark-submit options that a job's config file asks for, NUL-separated: Spark needs them at its start.
+
+Usage: start_settings.py SPARK-SUBMIT-ARGUMENTS...; the arguments are those of the whole command.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+DRIVER_OPTIONS = "spark.driver.extraJavaOptions"
+# HotSpot leaves methods over 8 KB of bytecode interpreted; Spark generates longer ones for wide aggregations.
+COMPILE_HUGE_METHODS = "-XX:-DontCompileHugeMethods"
+
+
+def settings(arguments: list[str]) -> dict[str, str]:
+    """The Spark settings of the config file named behind the job, and the driver's JVM options."""
+    job = next((at for at, word in enumerate(arguments) if word.endswith(".py")), len(arguments))
+    given, behind = arguments[:job], arguments[job + 1 :]
+    found: dict[str, str] = {}
+    path = None
+    for at, word in enumerate(behind):
+        if word == "--conf" and at + 1 < len(behind):
+            path = behind[at + 1]
+        elif word.startswith("--conf="):
+            path = word.removeprefix("--conf=")
+    if path and Path(path).is_file():
+        try:
+            body = json.loads(Path(path).read_text(encoding="utf-8-sig")).get("spark", {})
+        except (ValueError, AttributeError):  # the job itself says what is wrong with its config
+            body = {}
+        found = {key: _text(value) for key, value in body.items() if key.startswith("spark.")}
+    if not any("--driver-java-options" in word or word.startswith(f"{DRIVER_OPTIONS}=") for word in given):
+        options = found.get(DRIVER_OPTIONS, "")
+        if "DontCompileHugeMethods" not in options:
+            found[DRIVER_OPTIONS] = f"{options} {COMPILE_HUGE_METHODS}".strip()
+    return found
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+if __name__ == "__main__":
+    words = [word for key, value in settings(sys.argv[1:]).items() for word in ("--conf", f"{key}={value}")]
+    sys.stdout.write("".join(word + "\0" for word in words))

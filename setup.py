@@ -1,0 +1,46 @@
+"""Packaging. A cluster brings Spark, so pyspark is an extra and never forced on one."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="blitz",
+    version="0.1.0",
+    description="Customer features and segments on Spark",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    package_dir={"": "lib"},
+    packages=find_packages("lib"),
+    package_data={"blitz": ["*.json", "templates/*"]},
+    # All are on PyPI with wheels for Linux x86_64 and arm64, released within the last year, and install on EMR 7 and
+    # Databricks 17 LTS, which bring older or equal copies of most.
+    install_requires=[
+        "pyarrow>=18",  # Parquet footers on the driver, Arrow between Spark and the pandas UDF; Apache-2.0
+        "pandas>=2.2,<3",  # small mapping files and the pandas UDF's batches; BSD-3
+        "numpy>=1.26",  # the models' arrays; BSD-3
+        "scikit-learn>=1.7,<1.8",  # what trained the users' models; BSD-3
+        "threadpoolctl>=3.1",  # one OpenMP thread a task; scikit-learn brings it; BSD-3
+        "pydantic>=2.7,<3",  # config and rule files validated, every problem listed; MIT
+        "python-dateutil>=2.8",  # months before a date, with month ends; pandas brings it; Apache-2.0/BSD-3
+        "tzdata",  # time zones where the system has none; Apache-2.0
+        "boto3>=1.34",  # models, listings and publishing on S3; Apache-2.0
+    ],
+    extras_require={
+        "spark": ["pyspark>=3.5,<5"],
+        "connect": ["pyspark[connect]>=3.5,<5"],
+        "delta": ["delta-spark>=3.3"],  # Delta tables on classic Spark; Apache-2.0
+        "bench": ["duckdb>=1.1"],  # the peer that the benchmark measures; MIT
+        "dev": [
+            "chispa>=0.10",
+            "pytest>=8,<9",
+            "pytest-timeout>=2.3",
+            "moto[server]>=5",  # a real S3 endpoint on a loopback port for tests; Apache-2.0
+            "ruff",
+            "mypy",
+            "import-linter",
+        ],
+    },
+)
