@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 
 from blitz import publish, storage
-from publish_helpers import Rows, seen, write_rows
+from publish_helpers import NEW, OLD, Rows, no_spark, seen  # noqa: F401  (a fixture among them)
 from s3_fixtures import bucket, moto_server  # noqa: F401  (fixtures)
 
-pytestmark = pytest.mark.slow
-OLD, NEW = {"old": 30}, {"new": 30}
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_spark")]
 MOMENTS = 10
 
 QUICK = """
@@ -38,11 +37,6 @@ print("ready", flush=True)
 publish.publish(rows, sys.argv[1], run_id="killed")
 print("done", flush=True)
 """
-
-
-@pytest.fixture(autouse=True)
-def no_spark(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publish, "_write", write_rows)
 
 
 def put(tag: str, path: str) -> None:

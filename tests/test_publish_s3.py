@@ -9,20 +9,13 @@ import pytest
 from blitz import publish, publish_lock, publish_s3, storage
 from blitz.errors import PublishError
 from blitz.fs_s3 import split
-from publish_helpers import Death, Machine, Rows, seen, write_rows
+from publish_helpers import NEW, OLD, Death, Machine, Rows, no_spark, put, seen  # noqa: F401  (a fixture among them)
 from s3_fixtures import bucket, moto_server  # noqa: F401  (fixtures)
 
-OLD, NEW = {"old": 30}, {"new": 30}
 CHANGES = ("put_object", "delete_objects", "create_multipart_upload", "upload_part_copy", "complete_multipart_upload")
 
 
-@pytest.fixture(autouse=True)
-def no_spark(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publish, "_write", write_rows)
-
-
-def put(tag: str, path: str, run_id: str = "r1", **named: Any) -> publish.Published:
-    return publish.publish(Rows(tag), path, run_id=run_id, **named)  # type: ignore[arg-type]
+pytestmark = pytest.mark.usefixtures("no_spark")
 
 
 def keys(path: str) -> list[str]:

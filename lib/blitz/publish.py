@@ -4,7 +4,7 @@
 |---|---|---|
 | Parquet, local disk | the old table or the new, exchanged in one call | the old or the new |
 | Parquet, HDFS; no exchange | between two renames, for an instant, no table | the next run completes the swap |
-| Parquet, S3 | for tenths of a second rows of both (``publish_s3``) | the next run completes the swap |
+| Parquet, S3 | for about a second rows of both (``publish_s3``) | the next run completes the swap |
 | Delta, anywhere | the old version or the new | the old or the new |
 
 A reader that listed the old Parquet files and opens one after they went gets a missing-file error, never mixed rows.

@@ -7,7 +7,7 @@
 4. ``_SUCCESS`` goes, the uploads are completed (many at once, no bytes move), the old objects are deleted (1000 a
    call), ``_SUCCESS`` comes back.
 
-A reader that lists ``P/N/`` during step 4, some tenths of a second for a few hundred files, may see rows of both
+A reader that lists ``P/N/`` during step 4, about a second for some hundred files, may see rows of both
 tables, and one that listed before may miss files that it wanted to read; that ``_SUCCESS`` is absent tells. A run that
 dies before step 3 changed nothing that a reader can see; one that dies in step 4 leaves that state until the next run,
 or ``recover``, completes it. Delta has no such gap.
