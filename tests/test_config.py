@@ -178,7 +178,6 @@ BROKEN: list[tuple[str, Any, str]] = [
     (f"{SEG}.cols_to_keep[4]", "ownapp_order_count", f"{SEG}.cols_to_keep[4]: "),
     (f"{SEG}.cols_to_keep[0]", "", f"{SEG}.cols_to_keep[0]: must not be empty"),
     (f"{SEG}.convert_to_flag", [], "convert_to_flag: must not be empty: the built-in rules need flags"),
-    (f"{SEG}.convert_to_flag[0]", "algonomy_id", "convert_to_flag[0]: the id column algonomy_id cannot become a flag"),
     (f"{SEG}.convert_to_flag[0]", "channel_count", "also stands in cols_to_keep"),
     # prices
     (f"{BINS}[3]", 100, f"{BINS}[3]: 100 must be greater than the bin before it, 100"),

@@ -106,9 +106,7 @@ def _check_columns(tree: object) -> Iterator[Problem]:
     kept_names = {column.lower() for _, column in kept}
     for place, column in flagged:
         path = f"segmentation.convert_to_flag[{place}]"
-        if column.lower() == ID_COLUMN:
-            yield path, f"the id column {ID_COLUMN} cannot become a flag; leave it in cols_to_keep"
-        elif column.lower() in kept_names:
+        if column != ID_COLUMN and column.lower() in kept_names:  # the id may stand there: it is never touched
             yield path, f"{show(column)} also stands in cols_to_keep; keep it in one of the two"
     if (
         not flagged
@@ -117,7 +115,7 @@ def _check_columns(tree: object) -> Iterator[Problem]:
     ):
         yield "segmentation.convert_to_flag", "must not be empty: the built-in rules need flags"
     plain = list(dict.fromkeys([column for _, column in kept] + [column for _, column in flagged]))
-    as_flags = {column for _, column in flagged}
+    as_flags = {column for _, column in flagged if column != ID_COLUMN}
     flags = [column.replace("_count", "_flag") if column in as_flags else column for column in plain]
     yield from _check_renames(tree, "segmentation.rename_dict", flags)
     yield from _check_renames(tree, "segmentation.rename_dict_microsegments", plain)

@@ -22,7 +22,7 @@ from blitz.mappings import BASE_PREFIX, DRI_PREFIX, Menu, category_table, choice
 from blitz.orders import OrderSettings, OrderTables, customer_keys, order_features
 from blitz.payload import Payload, load_payload
 from blitz.publish import Format, Published, publish, read_output
-from blitz.rules import RuleSet, load_rules, require_proven
+from blitz.rules import Rule, RuleSet, load_rules, require_proven, rules_for_band
 from blitz.session import configure
 
 log = logging.getLogger(__name__)
@@ -331,6 +331,10 @@ class SegmentRunner:
     def rename_cols(self, df: DataFrame) -> DataFrame:
         """The frame under the names that the rules know."""
         return segments.rename_columns(df, self.config.rename_dict)
+
+    def rules_for_band(self, band: str) -> tuple[Rule, ...]:
+        """The rules of a band, in order."""
+        return rules_for_band(band, self.rules)
 
     def run_rule_segmentation(self, df: DataFrame, band: str) -> segments.BandResult:
         """Summary and assignments of one band (``1_5``, ``6_15``, ``15_plus``) of a flagged, renamed frame."""

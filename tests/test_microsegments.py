@@ -1,0 +1,175 @@
+"""Micro-segments against numpy and scikit-learn used by hand: capping, renames, nulls, several plans, empty plans."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.cluster import KMeans
+from sklearn.preprocessing import StandardScaler
+
+from blitz.errors import InputError, PayloadError
+from blitz.pipelines import SegmentRunner
+
+A, B = "omnichannel_categ_base_product_coke_count", "omnichannel_weekend_order_count"
+COLUMNS = ["algonomy_id", "ownapp_order_count", "unique_dri_category_count", "channel_count", A, B]
+RENAMES = {"categ_base_product_coke_count": "base_coke_count"}
+FEATURES = ["weekend_order_count", "base_coke_count", "channel_count", "ownapp_order_count"]  # not the table's order
+
+
+def model(seed: int, features: list[str] = FEATURES, clusters: int = 3) -> dict:
+    rng = np.random.default_rng(seed)
+    rows = rng.gamma(2.0, 3.0, (300, len(features)))
+    scaler = StandardScaler().fit(rows)
+    return {
+        "kmeans": KMeans(clusters, n_init=2, random_state=seed).fit(scaler.transform(rows)),
+        "scaler": scaler,
+        "features": features,
+    }
+
+
+def customers(rows: int = 400) -> pd.DataFrame:
+    rng = np.random.default_rng(5)
+    frame = pd.DataFrame(
+        {
+            "algonomy_id": [f"{at:06d}" for at in range(rows)],
+            "ownapp_order_count": rng.integers(1, 101, rows),
+            "unique_dri_category_count": 2,
+            "channel_count": rng.integers(1, 4, rows),
+            A: pd.array(rng.integers(0, 60, rows), dtype="Int64"),
+            B: pd.array(rng.integers(0, 40, rows), dtype="Int64"),
+        }
+    )
+    frame.loc[::7, A] = pd.NA
+    frame.loc[0, B] = 10_000  # far out: capped where the plan caps
+    return frame
+
+
+def body(tmp_path, plan, models):
+    (tmp_path / "models").mkdir(exist_ok=True)
+    paths = {}
+    for key, payload in models.items():
+        paths[key] = f"{tmp_path}/models/{key}.pkl"
+        with open(paths[key], "wb") as file:
+            pickle.dump(payload, file)
+    return {
+        "input_path": f"{tmp_path}/customers.parquet", "output_segments_path": f"{tmp_path}/segments.par",
+        "output_microsegments_path": f"{tmp_path}/micro.par", **paths,
+        "cols_to_keep": COLUMNS[:4], "convert_to_flag": [A, B], "rename_dict": {},
+        "rename_dict_microsegments": RENAMES, "micro_plan": plan,
+    }  # fmt: skip
+
+
+def by_hand(frame: pd.DataFrame, payload: dict, is_capped: bool) -> dict[str, str]:
+    """The clusters as the users compute them today."""
+    numbers = frame.drop(columns="algonomy_id").astype("float64")
+    if is_capped:
+        for name in set(numbers.columns) - {"ownapp_order_count"}:
+            values = numbers[name].to_numpy()
+            low, high = np.percentile(values[~np.isnan(values)], [1, 99])
+            numbers[name] = np.clip(values, low, high)
+    named = numbers.rename(columns=lambda name: name.removeprefix("omnichannel_")).rename(columns=RENAMES)
+    matrix = named[payload["features"]].fillna(0).to_numpy()
+    clusters = payload["kmeans"].predict(payload["scaler"].transform(matrix))
+    return dict(zip(frame["algonomy_id"], map(str, clusters), strict=True))
+
+
+PLAN = [
+    {"name": "capped", "source_segments": ["Seg1_5_6", "Seg1_5_5"], "model_key": "segment_a_model"},
+    {"name": "plain", "source_segments": ["Seg1_5_5"], "model_key": "segment_b_model", "enabled": True},
+    {"name": "nobody", "source_segments": ["Seg15_plus_9"], "model_key": "segment_a_model"},
+    {"name": "off", "source_segments": ["Seg1_5_5"], "model_key": "segment_b_model", "enabled": False},
+]
+
+
+@pytest.fixture
+def table(tmp_path):
+    frame = customers()
+    frame.to_parquet(tmp_path / "customers.parquet", index=False)
+    segments = np.where(np.arange(len(frame)) % 3 == 0, "Seg1_5_6", "Seg1_5_5").astype(object)
+    segments[-50:] = "Seg1_5_1"  # in no plan
+    pd.DataFrame({"algonomy_id": frame["algonomy_id"], "Segment": segments}).to_parquet(tmp_path / "segments.par")
+    return frame, segments
+
+
+def test_plans_capping_renames_and_nulls(spark, tmp_path, table):
+    frame, segments = table
+    models = {"segment_a_model": model(1), "segment_b_model": model(2, FEATURES[:3], clusters=4)}
+    runner = SegmentRunner(body(tmp_path, PLAN, models), spark)
+    runner.run_microsegments_from_config()
+    stored = pd.read_parquet(tmp_path / "micro.par")
+    assert list(stored.columns) == ["algonomy_id", "microcluster", "Segment", *COLUMNS[1:]]
+    both, one = np.isin(segments, ["Seg1_5_6", "Seg1_5_5"]), segments == "Seg1_5_5"
+    expected = {
+        "capped": by_hand(frame[both], models["segment_a_model"], is_capped=True),
+        "plain": by_hand(frame[one], models["segment_b_model"], is_capped=False),
+    }
+    found = {name: dict(zip(g["algonomy_id"], g["microcluster"], strict=True)) for name, g in stored.groupby("Segment")}
+    assert found == expected  # a customer of both has two rows; nobody and off have none
+    assert by_hand(frame[both], models["segment_a_model"], is_capped=False) != expected["capped"]
+    details = runner.results["microsegments"].details["clusters"]
+    assert details["nobody"] == [0, 0, 0] and sum(details["capped"]) == both.sum()
+    kept = stored[stored.Segment == "plain"].drop(columns=["microcluster", "Segment"]).sort_values("algonomy_id")
+    original = frame[one].sort_values("algonomy_id")
+    for name in COLUMNS:  # uncapped, unrenamed, nulls as they were
+        assert kept[name].astype(object).where(kept[name].notna(), None).tolist() == (
+            original[name].astype(object).where(original[name].notna(), None).tolist()
+        )
+
+
+def test_cap_segments_and_quantiles_come_from_the_config(spark, tmp_path, table):
+    frame, segments = table
+    payload = model(1)
+    config = body(tmp_path, PLAN[:2], {"segment_a_model": payload, "segment_b_model": payload})
+    config |= {"cap_segments": ["Seg1_5_5"], "lower_q": 0.25, "upper_q": 0.5}
+    runner = SegmentRunner(config, spark)
+    runner.run_microsegments_from_config()
+    stored = pd.read_parquet(tmp_path / "micro.par")
+    chosen = frame[segments == "Seg1_5_5"]
+    numbers = chosen.drop(columns="algonomy_id").astype("float64")
+    for name in (A, B, "channel_count"):
+        low, high = np.nanquantile(numbers[name], [0.25, 0.5])
+        numbers[name] = numbers[name].clip(low, high)
+    matrix = numbers[[B, A, "channel_count", "ownapp_order_count"]].fillna(0).to_numpy()
+    expected = payload["kmeans"].predict(payload["scaler"].transform(matrix)).astype(str)
+    plain = stored[stored.Segment == "plain"].sort_values("algonomy_id")
+    assert plain["microcluster"].tolist() == expected.tolist()
+
+
+def test_a_single_customer_and_a_column_of_nulls(spark, tmp_path):
+    frame = customers(1).astype({A: "float64"})
+    frame[A] = np.nan
+    frame.to_parquet(tmp_path / "customers.parquet", index=False)
+    pd.DataFrame({"algonomy_id": ["000000"], "Segment": ["Seg1_5_6"]}).to_parquet(tmp_path / "segments.par")
+    payload = model(3)
+    runner = SegmentRunner(body(tmp_path, PLAN[:1], {"segment_a_model": payload}), spark)
+    rows = runner.run_microsegments_from_config().collect()
+    matrix = [[10_000.0, 0.0, float(frame["channel_count"][0]), float(frame["ownapp_order_count"][0])]]
+    expected = payload["kmeans"].predict(payload["scaler"].transform(matrix))[0]
+    assert [(r["algonomy_id"], r["microcluster"]) for r in rows] == [("000000", str(expected))]
+
+
+@pytest.mark.usefixtures("table")
+def test_missing_features_name_feature_plan_and_renames(spark, tmp_path):
+    payload = model(1, ["base_coke_count", "base_fries_count"])
+    config = body(tmp_path, PLAN[:1], {"segment_a_model": payload})
+    config["rename_dict_microsegments"] = {**RENAMES, "categ_base_product_fries_count": "base_fries_count"}
+    with pytest.raises(InputError, match="plan capped: the model needs base_fries_count.*categ_base_product_fries"):
+        SegmentRunner(config, spark).run_microsegments_from_config()
+    assert not (tmp_path / "micro.par").exists()
+
+
+@pytest.mark.usefixtures("table")
+@pytest.mark.parametrize("key", ["kmeans", "scaler", "features"])
+def test_a_payload_that_lacks_a_key_publishes_nothing(spark, tmp_path, key):
+    payload = {name: value for name, value in model(1).items() if name != key}
+    with pytest.raises(PayloadError, match=f"segment_a_model.*{key}"):
+        SegmentRunner(body(tmp_path, PLAN[:1], {"segment_a_model": payload}), spark).run_microsegments_from_config()
+    assert not (tmp_path / "micro.par").exists()
+
+
+@pytest.mark.usefixtures("table")
+def test_no_plan_gives_an_empty_table(spark, tmp_path):
+    runner = SegmentRunner(body(tmp_path, [], {}), spark)
+    assert runner.run_microsegments_from_config().count() == 0
+    assert list(pd.read_parquet(tmp_path / "micro.par").columns)[:3] == ["algonomy_id", "microcluster", "Segment"]
