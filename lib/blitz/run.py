@@ -86,7 +86,8 @@ def _payloads(config: Config) -> dict[str, Payload]:
                 )
             feature_columns(payloads[item.model_key].features, loaded, seg.rename_dict_microsegments, item.name)
         except (InputError, PayloadError) as error:
-            problems.append(str(error))
+            text = str(error)
+            problems.append(text if item.model_key in text else f"{item.model_key}: {text}")
     if problems:
         raise InputError("the models cannot be used:\n" + "\n".join(f"  - {problem}" for problem in problems))
     return payloads
