@@ -14,7 +14,7 @@ setup(
     python_requires=">=3.11",
     package_dir={"": "lib"},
     packages=find_packages("lib"),
-    package_data={"blitz": ["*.json", "templates/*"]},
+    package_data={"blitz": ["*.json"], "blitz.report": ["templates/*"]},
     # All are on PyPI with wheels for Linux x86_64 and arm64, released within the last year, and install on EMR 7 and
     # Databricks 17 LTS, which bring older or equal copies of most.
     install_requires=[
@@ -27,16 +27,25 @@ setup(
         "python-dateutil>=2.8",  # months before a date, with month ends; pandas brings it; Apache-2.0/BSD-3
         "tzdata",  # time zones where the system has none; Apache-2.0
         "boto3>=1.34",  # models, listings and publishing on S3; Apache-2.0
+        "jinja2>=3.1",  # the run report, every value escaped; BSD-3
+        "matplotlib>=3.8",  # its charts, as SVG inside the page: no script, no network; BSD style
     ],
     extras_require={
         "spark": ["pyspark>=3.5,<5"],
         "connect": ["pyspark[connect]>=3.5,<5"],
         "delta": ["delta-spark>=3.3"],  # Delta tables on classic Spark; Apache-2.0
         "bench": ["duckdb>=1.1"],  # the peer that the benchmark measures; MIT
+        "dist": ["venv-pack2"],  # packs the locked libraries for EMR; BSD-3
         "dev": [
             "chispa>=0.10",
             "pytest>=8,<9",
             "pytest-timeout>=2.3",
+            "hypothesis",  # property tests of line cleaning and rules; MPL-2.0, tests only
+            "playwright",  # drives Chromium over the report; Apache-2.0
+            "axe-playwright-python",  # accessibility of the report; MIT
+            "databricks-bundles",  # checks the Databricks job files offline; Databricks licence, tests only
+            "nbclient",  # runs the notebooks in CI; BSD-3
+            "ipykernel",  # their kernel; BSD-3
             "moto[server]>=5",  # a real S3 endpoint on a loopback port for tests; Apache-2.0
             "ruff",
             "mypy",
