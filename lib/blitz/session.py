@@ -1,7 +1,9 @@
 """The Spark session: the same settings on classic Spark, Databricks and Spark Connect."""
 
+import atexit
 import logging
 import os
+import shutil
 import sys
 import tempfile
 import zipfile
@@ -119,10 +121,12 @@ def ship_package(spark: SparkSession) -> None:
     folder = Path(blitz.__file__).parent
     if not folder.is_dir() or "site-packages" in folder.parts or "dist-packages" in folder.parts:
         return
-    archive = Path(tempfile.mkdtemp(prefix="blitz-")) / "blitz.zip"
+    scratch = tempfile.mkdtemp(prefix="blitz-")  # executors may fetch it from here until the driver ends
+    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    archive = Path(scratch) / "blitz.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
         for path in sorted(folder.rglob("*")):
-            if path.is_file() and path.suffix in (".py", ".json"):
+            if path.is_file() and path.suffix in (".py", ".json", ".j2"):
                 packed.write(path, Path("blitz") / path.relative_to(folder))
     if is_connect(spark):
         spark.addArtifacts(str(archive), pyfile=True)
