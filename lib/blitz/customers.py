@@ -4,7 +4,7 @@ Each order becomes one narrow row (times, amounts, its 0/1 columns as bits), the
 and one aggregation serves both scopes: a counter holds all orders in its low and own-app orders in its high 32 bits.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import reduce
@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 
 from blitz.accounts import Counter
 from blitz.channels import CHANNELS
+from blitz.columns import balanced
 from blitz.mappings import BITS, Menu
 from blitz.orders import DAYPARTS, daypart, is_weekend, local_time
 
@@ -103,7 +104,7 @@ class _Marks:
                 kind, name = mark
                 value = F.array_contains(_ARRAYS[kind], F.lit(name)).cast("bigint")
             bits[at // BITS].append(F.shiftleft(value, at % BITS))
-        return [reduce(Column.bitwiseOR, group).alias(f"marks_{at}") for at, group in enumerate(bits)]
+        return [balanced(Column.bitwiseOR, group).alias(f"marks_{at}") for at, group in enumerate(bits)]
 
     def names(self, kind: str) -> list[tuple[str, Mark]]:
         """(category name, its mark) of one kind, sorted by name."""
@@ -115,6 +116,11 @@ class _Marks:
 
 
 _ARRAYS = {"dri": "unique_dri_categories_in_order", "base": "unique_base_products_in_order"}
+
+
+def _place(value: Column, names: Sequence[str]) -> Column:
+    """The place of a text among names, from 1."""
+    return F.coalesce(*[F.when(value == name, F.lit(at)) for at, name in enumerate(names, start=1)])
 
 
 def _narrow(orders: DataFrame, name: str, settings: CustomerSettings, marks: _Marks, counter: Counter) -> DataFrame:
@@ -134,7 +140,7 @@ def _narrow(orders: DataFrame, name: str, settings: CustomerSettings, marks: _Ma
         "algonomy_id",
         F.lit(list(CHANNELS).index(name)).alias("channel"),
         F.unix_micros(local).alias("at"),
-        F.array_position(F.array(*map(F.lit, DAYPARTS)), daypart(local)).cast("int").alias("daypart"),
+        _place(daypart(local), DAYPARTS).alias("daypart"),
         is_weekend(local).alias("weekend"),
         F.col("total_price").cast("double").alias("total"),
         discount.cast("double").alias("discount"),
@@ -221,7 +227,7 @@ def _names(marks: _Marks, kind: str, names: str, count: str) -> list[Column]:
     if not pairs:
         return [F.array().cast("array<string>").alias(names), F.lit(0).alias(count)]
     marked = [F.when(marks.of(mark) == 1, F.lit(name)).otherwise(F.lit("")) for name, mark in pairs]
-    number = reduce(Column.__add__, [marks.of(mark).cast("int") for _, mark in pairs])
+    number = balanced(Column.__add__, [marks.of(mark).cast("int") for _, mark in pairs])
     return [F.array_remove(F.array(*marked), "").alias(names), number.alias(count)]
 
 
