@@ -128,6 +128,20 @@ def test_files_of_one_folder_may_differ_in_types(spark, tmp_path):
     assert rows == {1: 7.0, 2: None, 3: None}
 
 
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [(([True], [0]), [1, 0]), (([True], [0.0], [None]), [1.0, 0.0, None]), (([True], ["no"]), ["true", "no"])],
+    ids=["integers", "doubles", "text"],
+)
+def test_a_flag_that_is_carried_through_has_one_type(spark, tmp_path, others, expected):
+    for number, other in enumerate(others):
+        table = orders(pa.array([INSTANT], pa.timestamp("us")), id=[number], other=other)
+        pq.write_table(table, tmp_path / f"{number}.parquet")
+    rows = {row["id"]: row["other"] for row in read(spark, SPEC, tmp_path)}
+    assert [rows[number] for number in range(len(others))] == expected
+    assert {type(value) for value in rows.values() if value is not None} == {type(expected[0])}
+
+
 def test_csv_as_the_world_writes_it(spark, tmp_path):
     (tmp_path / "a.csv").write_bytes(
         "\ufeffInvoiceNo,At,Qty,Name\r\n"

@@ -19,6 +19,7 @@ _UNREAD = "_unread"  # never selected: keeps Spark's CSV column pruning on, whic
 _ISO_TIME = r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}.*)?$"
 _HAS_ZONE = r"^.{16}.*(Z|UTC|GMT|[+-]\d{2}(:?\d{2})?)$"
 _SPARK_TYPES = {"integer": "bigint", "float": "double", "decimal": "double", "boolean": "boolean"}
+_WIDENING = ("boolean", "bigint", "double")  # each holds what the ones before hold
 
 
 def read_table(spark: SparkSession, table: RawTable, timezone: str) -> DataFrame:
@@ -126,8 +127,8 @@ def _common_type(table: RawTable, name: str) -> str:
     if kinds and kinds <= {"nanos", "nanos_local", "instant", "local", "date"}:
         return "timestamp"
     types = {_SPARK_TYPES.get(kind, "string") for kind in kinds}
-    if types == {"bigint", "double"}:
-        return "double"  # an integer column with nulls, as pandas writes it
+    if len(types) > 1 and types <= set(_WIDENING):  # integers with nulls and flags with nulls, as pandas writes them
+        return max(types, key=_WIDENING.index)
     return types.pop() if len(types) == 1 else "string"
 
 
