@@ -14,6 +14,16 @@ setup(
     python_requires=">=3.11",
     package_dir={"": "lib"},
     packages=find_packages("lib"),
+    # Commands, and the entry points that databricks.yml's wheel tasks name.
+    entry_points={
+        "console_scripts": [
+            "blitz-run-all = blitz.tasks:run_all",
+            "blitz-order-features = blitz.tasks:order_features",
+            "blitz-customer-features = blitz.tasks:customer_features",
+            "blitz-segments = blitz.tasks:segments",
+            "blitz-microsegments = blitz.tasks:microsegments",
+        ],
+    },
     package_data={"blitz": ["*.json"], "blitz.report": ["templates/*"]},
     # All are on PyPI with wheels for Linux x86_64 and arm64, released within the last year, and install on EMR 7 and
     # Databricks 17 LTS, which bring older or equal copies of most.
