@@ -1,0 +1,175 @@
+"""The whole run with everything on S3, by conf/prod.json itself; and S3 that refuses, is not there, or lacks a file.
+
+moto's server plays S3, a few lines of http.server the one that refuses. The first run downloads the jars of hadoop-aws.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pandas as pd
+import pytest
+
+from blitz import storage
+from blitz.sample.generate import write_sample
+from s3_fixtures import HADOOP_AWS, aws_environment, free_port, moto_server  # noqa: F401  (a fixture among them)
+
+pytestmark = pytest.mark.slow
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+PROD = CHECKOUT / "conf/prod.json"
+ORDERS = 5000
+A_MINUTE = 60
+
+
+def strings(body: Any, at: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Every text in a config, with its place."""
+    if isinstance(body, dict):
+        for key, value in body.items():
+            yield from strings(value, (*at, key))
+    elif isinstance(body, str):
+        yield at, body
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sample")
+    write_sample(ORDERS, 5, str(folder))
+    return folder
+
+
+@pytest.fixture
+def buckets(moto_server: str, sample: Path) -> Any:  # noqa: F811
+    """The sample at the places where conf/prod.json looks: those of conf/local.json, key by key."""
+    client = boto3.client("s3", endpoint_url=moto_server)
+    prod = dict(strings(json.loads(PROD.read_text())))
+    for bucket in {path.split("/")[2] for path in prod.values() if path.startswith("s3://")}:
+        client.create_bucket(Bucket=bucket)
+    for place, local in strings(json.loads((CHECKOUT / "conf/local.json").read_text())):
+        if not local.startswith("data/sample/"):
+            continue
+        source, target = sample / local.removeprefix("data/sample/").split("*")[0], prod[place].split("*")[0]
+        files = [path for path in source.rglob("*") if path.is_file()] if source.is_dir() else [source]
+        for path in files:
+            inside = str(path.relative_to(source)) if source.is_dir() else ""
+            bucket, _, key = (target.rstrip("/") + "/" * bool(inside) + inside).removeprefix("s3://").partition("/")
+            client.upload_file(str(path), bucket, key)
+    return client
+
+
+def environment(endpoint: str) -> dict[str, str]:
+    """This machine's environment with nothing of AWS in it but moto's endpoint and credentials."""
+    bare = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SPARK", "PYSPARK"))}
+    return {**bare, **aws_environment(endpoint), "BLITZ_VENV": str(Path(sys.executable).parents[1])}
+
+
+def run(endpoint: str, seconds: float) -> tuple[subprocess.CompletedProcess[str], float]:
+    """run_all on conf/prod.json, and how long it took."""
+    command = ["./spark-submit.sh", "--packages", HADOOP_AWS, "jobs/run_all.py", "--conf", "conf/prod.json"]
+    started = time.monotonic()
+    done = subprocess.run(
+        command, env=environment(endpoint), cwd=CHECKOUT, capture_output=True, text=True, timeout=seconds
+    )
+    return done, time.monotonic() - started
+
+
+def message_of(done: subprocess.CompletedProcess[str]) -> str:
+    """The one message that a failed run ends with; nothing else may look like an error."""
+    said = done.stderr + done.stdout  # spark-submit sends all that Python says to its standard output
+    assert done.returncode in (1, 2), said[-3000:]
+    assert "Traceback" not in said and "Exception" not in said, said[-3000:]
+    assert said.count("run_all: ") == 1, said[-3000:]
+    return said[said.index("run_all: ") :]
+
+
+def test_conf_prod_as_it_stands(moto_server: str, buckets: Any, sample: Path) -> None:  # noqa: F811
+    """A minute and a half."""
+    done, _ = run(moto_server, 400)
+    assert done.returncode == 0, done.stdout[-5000:]
+    manifest = json.loads(storage.read_bytes("s3://blitz-mcdelivery/features/users/ownapp/manifest.json"))
+    assert list(manifest["steps"]) == ["ownapp", "swiggy", "instore", "customers", "segments", "microsegments"]
+    for step, body in manifest["steps"].items():
+        files = [info for info in storage.list_files(body["output"]) if info.path.endswith(".parquet")]
+        with_rows = sum(len(pd.read_parquet(storage.open_input(info.path), columns=["algonomy_id"])) for info in files)
+        assert with_rows == body["rows"] > 100, step
+        assert len(files) == body["files"] <= 8, step
+        for account in body["accounts"]:
+            assert account["read"] == account["kept"] + sum(account["dropped"].values()), (step, account)
+    listed = [
+        item["Key"]
+        for bucket in ("blitz-mcdelivery", "data-mcdelivery")
+        for item in buckets.list_objects_v2(Bucket=bucket)["Contents"]
+    ]
+    assert not [key for key in listed if "/." in key or "_temporary" in key]
+    mapping = pd.read_csv(sample / "received_over_email/customer_invoice_mapping.csv", dtype=str)
+    words = set(re.findall(r"[\w-]+", done.stdout + done.stderr))
+    assert not words & {code for code in mapping["customer_code_ty"] if len(code) > 4}
+
+
+def test_a_missing_model(moto_server: str, buckets: Any) -> None:  # noqa: F811
+    """10 s."""
+    key = "Modelling/Artifacts/kmeans_segmentation_6_15_03.pkl"
+    buckets.delete_object(Bucket="blitz-mcdelivery", Key=key)
+    done, seconds = run(moto_server, 120)
+    message = message_of(done)
+    assert seconds < A_MINUTE
+    assert f"s3://blitz-mcdelivery/{key}: no such object" in message and "segment_6_15_03_model" in message
+
+
+@contextmanager
+def refusing() -> Iterator[str]:
+    """An S3 that answers every request with 403; gives its endpoint."""
+    answer = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+
+    class Refuse(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(403)
+            self.send_header("Content-Type", "application/xml")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(answer)
+
+        do_HEAD = do_PUT = do_POST = do_GET
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refuse)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_a_denied_bucket() -> None:
+    """10 s."""
+    with refusing() as endpoint:
+        done, seconds = run(endpoint, 120)
+    message = message_of(done)
+    assert seconds < A_MINUTE
+    assert "s3://data-mcdelivery/sales/: access denied" in message
+    assert "GetObject" in message and "'data-mcdelivery'" in message
+
+
+def test_an_endpoint_that_does_not_answer() -> None:
+    """20 s."""
+    endpoint = f"http://127.0.0.1:{free_port()}"
+    done, seconds = run(endpoint, 120)
+    message = message_of(done)
+    assert seconds < A_MINUTE
+    assert f"S3 at {endpoint.removeprefix('http://')} cannot be reached" in message and "AWS_ENDPOINT_URL" in message
