@@ -175,45 +175,65 @@ def train(
     runner = SegmentRunner(config, spark)
     table = runner.load_data()
     assignments = read_output(spark, config.segmentation.output_segments_path, runner.context.format)
-    columns = numeric_columns(table)
-    renames = config.segmentation.rename_dict_microsegments
-    features = [short_name(name, renames) for name in columns]
-    if len(set(features)) < len(features):
-        repeated = sorted({name for name in features if features.count(name) > 1})
-        raise InputError(f"rename_dict_microsegments gives several columns the name {', '.join(repeated)}")
-    items = [
-        PlanItem(
-            name=item.name,
-            source_segments=tuple(item.source_segments),
-            is_capped=bool(set(item.source_segments) & set(config.segmentation.cap_segments)),
-            columns=tuple(feature_columns(features, table.columns, renames, item.name)),
-            scaler=StandardScaler(),
-            kmeans=KMeans(),
-        )
-        for item in chosen
-    ]
+    items, features = _items(config, table, chosen)
     rows = plan_rows(with_draw(table, options.seed), assignments, items)
     counts = _counted(rows, items, options)
-    given = shares(counts, options.max_rows)
-    ready, behind = prepared(rows, items, runner.lower_q, runner.upper_q)
-    values = [f"x_{at}" for at in range(len(behind))]
-    frame = collected(ready.where(sampled(F.col("plan"), counts, given)).select("plan", DRAW, *values))
-    frame = frame.sort_values(["plan", DRAW, *values], kind="stable")
-    order = [f"x_{behind.index(name)}" for name in columns]
-    base = _common_card(config, spark, runner, options, features)
+    matrices = _matrices(rows, items, runner, counts, options)
+    common = _common_card(config, spark, options, features)
     trained = []
     for at, (item, plan) in enumerate(zip(chosen, items, strict=True)):
-        matrix = frame.loc[frame["plan"] == at, order].head(given[at]).to_numpy(dtype=np.float64)
         card = {
             "plan": item.name,
             "model_key": item.model_key,
             "source_segments": list(item.source_segments),
             "capped_to": [runner.lower_q, runner.upper_q] if plan.is_capped else None,
             "rows": counts[at],
-            **base,
+            **common,
         }
-        trained.append(_trained(item, paths[item.name], matrix, features, options, card))
+        trained.append(_trained(item, paths[item.name], matrices[at], features, options, card))
     return trained
+
+
+def _items(config: Config, table: DataFrame, chosen: Sequence[MicroPlanItem]) -> tuple[list[PlanItem], list[str]]:
+    """The plan items as prediction prepares them, their models still to be fitted, and the features' names."""
+    renames, capped = config.segmentation.rename_dict_microsegments, set(config.segmentation.cap_segments)
+    features = [short_name(name, renames) for name in numeric_columns(table)]
+    repeated = sorted({name for name in features if features.count(name) > 1})
+    if repeated:
+        raise InputError(f"rename_dict_microsegments gives several columns the name {', '.join(repeated)}")
+    items = [
+        PlanItem(
+            name=item.name,
+            source_segments=tuple(item.source_segments),
+            is_capped=bool(set(item.source_segments) & capped),
+            columns=tuple(feature_columns(features, table.columns, renames, item.name)),
+            scaler=StandardScaler(),
+            kmeans=KMeans(),
+        )
+        for item in chosen
+    ]
+    return items, features
+
+
+def _matrices(
+    rows: DataFrame,
+    items: Sequence[PlanItem],
+    runner: SegmentRunner,
+    counts: Mapping[int, int],
+    options: TrainingOptions,
+) -> list[np.ndarray]:
+    """The sample of every plan item, prepared over all its customers, in the features' order."""
+    given = shares(counts, options.max_rows)
+    ready, behind = prepared(rows, items, runner.lower_q, runner.upper_q)
+    values = [f"x_{at}" for at in range(len(behind))]
+    frame = collected(ready.where(sampled(F.col("plan"), counts, given)).select("plan", DRAW, *values))
+    frame = frame.sort_values(["plan", DRAW, *values], kind="stable")
+    return [
+        frame.loc[frame["plan"] == at, [f"x_{behind.index(name)}" for name in item.columns]]
+        .head(given[at])
+        .to_numpy(dtype=np.float64)
+        for at, item in enumerate(items)
+    ]
 
 
 def _counted(rows: DataFrame, items: Sequence[PlanItem], options: TrainingOptions) -> dict[int, int]:
@@ -329,7 +349,7 @@ def _trained(
 
 
 def _common_card(
-    config: Config, spark: SparkSession, runner: SegmentRunner, options: TrainingOptions, features: Sequence[str]
+    config: Config, spark: SparkSession, options: TrainingOptions, features: Sequence[str]
 ) -> dict[str, Any]:
     """What all cards of a training share."""
     window = None
