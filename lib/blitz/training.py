@@ -43,7 +43,7 @@ FEWEST_PER_CLUSTER = 10
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How to train: the most rows that come to the driver, all plans together; the k to try; the seed."""
+    """How to train: the most rows to train on, all plans together; the k to try; the seed."""
 
     max_rows: int = 200_000
     ks: tuple[int, ...] = (2, 3, 4, 5, 6, 7, 8)
