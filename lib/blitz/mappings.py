@@ -5,7 +5,10 @@ They hold thousands of rows, not millions: every later step gets them as one bro
 
 import io
 import re
+import warnings
+import zlib
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -13,6 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from blitz import storage
 from blitz.channels import Channel
+from blitz.errors import InputError
 from blitz.files import RawTable
 from blitz.tables import Kind
 
@@ -74,13 +78,14 @@ class Mappings:
 
 
 def read_small(table: RawTable) -> pd.DataFrame:
-    """A small mapping file as trimmed text columns, with empty as null; ids without a trailing ``.0``."""
+    """A small mapping file as trimmed text columns, with empty as null; ids without a trailing ``.0``.
+
+    Raises InputError where a file is no CSV in UTF-8, or a line has values behind the header's last column.
+    """
     parts = []
     for info in table.files:
         if info.path.lower().endswith((".csv", ".csv.gz", ".txt")):
-            compression = "gzip" if info.path.lower().endswith(".gz") else None
-            data = io.BytesIO(storage.read_bytes(info.path))
-            part = pd.read_csv(data, dtype=str, encoding="utf-8-sig", compression=compression, keep_default_na=False)
+            part = _read_csv(info.path)
         else:
             with storage.open_input(info.path) as source:
                 part = pq.read_table(source).to_pandas().astype("object")
@@ -93,6 +98,21 @@ def read_small(table: RawTable) -> pd.DataFrame:
             text = text.str.replace(r"^([+-]?\d+)\.0*$", r"\1", regex=True)
         rows[field.name] = text.mask(text == "", None)
     return rows
+
+
+def _read_csv(path: str) -> pd.DataFrame:
+    """A CSV file as text; short lines end in nulls, and a line may end in one comma too many."""
+    compression: Literal["gzip"] | None = "gzip" if path.lower().endswith(".gz") else None
+    options: dict[str, Any] = {"dtype": str, "encoding": "utf-8-sig", "keep_default_na": False}
+    data = io.BytesIO(storage.read_bytes(path))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # values behind the header's last column
+            # By default pandas takes the first column for an index where all lines are longer than the header.
+            return pd.read_csv(data, compression=compression, index_col=False, **options)
+    except (pd.errors.ParserError, pd.errors.ParserWarning, UnicodeDecodeError, zlib.error, EOFError) as error:
+        reason = str(error).strip().splitlines()[0].removeprefix("Error tokenizing data. C error: ")
+        raise InputError(f"{path}: cannot be read as CSV: {reason}; write it again, in UTF-8") from error
 
 
 def load_mappings(store_codes: RawTable, stores: RawTable, categories: RawTable, choices: RawTable) -> Mappings:
