@@ -2,9 +2,11 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,7 +26,7 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def dist(tmp_path_factory) -> Path:
+def dist(tmp_path_factory) -> Iterator[Path]:
     """What ``make dist`` makes, in a folder of its own."""
     folder = tmp_path_factory.mktemp("dist")
     wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(CHECKOUT)]
@@ -36,16 +38,18 @@ def dist(tmp_path_factory) -> Path:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "environment.tar.gz: blitz and" in done.stdout
-    return folder
+    yield folder
+    shutil.rmtree(folder)  # 200 MB
 
 
 @pytest.fixture(scope="module")
-def elsewhere(dist, tmp_path_factory) -> Path:
+def elsewhere(dist, tmp_path_factory) -> Iterator[Path]:
     """A working directory as on a cluster: the archive unpacked in ``environment``, nothing else."""
     folder = tmp_path_factory.mktemp("elsewhere")
     with tarfile.open(dist / "environment.tar.gz") as archive:
         archive.extractall(folder / "environment", filter="tar")
-    return folder
+    yield folder
+    shutil.rmtree(folder)
 
 
 def test_it_holds_the_locked_libraries_and_no_spark(dist, elsewhere):
@@ -72,7 +76,11 @@ def test_the_sample_runs_with_its_python_on_driver_and_executors(dist, elsewhere
     (elsewhere / "run_all.py").write_text((CHECKOUT / "jobs/run_all.py").read_text())  # the script alone, as on S3
     pyspark = find_spec("pyspark")
     assert pyspark is not None and pyspark.origin is not None
-    home = Path(pyspark.origin).parent
+    home = elsewhere / "spark"  # by links: executors work below it
+    home.mkdir()
+    for each in Path(pyspark.origin).parent.iterdir():
+        if each.name in ("bin", "jars", "python"):
+            (home / each.name).symlink_to(each)
     keep = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "SPARK", "PYSPARK"))}
     python = "./environment/bin/python"
     environment = {**keep, "SPARK_HOME": str(home), "PYSPARK_PYTHON": python, "PYSPARK_DRIVER_PYTHON": python}
