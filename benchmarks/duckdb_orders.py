@@ -104,7 +104,7 @@ def read_mapping(job: Job) -> None:
 
 
 def app_channel(job: Job, name: str, only_users: bool) -> None:
-    """Own app or Swiggy: its Parquet file, and tables ``{name}_orders`` and ``{name}_features``."""
+    """Own app or Swiggy: its Parquet file, and view ``{name}_orders`` and table ``{name}_features``."""
     con, body = job.con, job.config[name]
     scan, kinds = parquet_scan(con, body["orders_data_path"])
     columns = {column: instant(column, kinds[column]) for column in TIMES}
@@ -114,14 +114,14 @@ def app_channel(job: Job, name: str, only_users: bool) -> None:
     typed = ", ".join(f"{sql} AS {column}" for column, sql in columns.items())
     users = "SEMI JOIN users USING (algonomy_id)" if only_users else ""
     con.execute(f"""
-        CREATE TEMP TABLE {name}_orders AS SELECT t.*, {job.clock.local("t.order_placed_datetime")} AS local,
+        CREATE TEMP TABLE {name}_read AS SELECT t.*, {job.clock.local("t.order_placed_datetime")} AS local,
             algonomy_id
         FROM (SELECT {typed} FROM {scan}) t JOIN app_customer USING (id) {users}
         WHERE {job.window(job.clock.local("t.order_placed_datetime"))}""")
-    _drop_repeated(con, f"{name}_orders", ["id"], "order_placed_datetime", "total_price", list(columns))
+    _without_repeated(job, name, ["id"], "order_placed_datetime", "total_price", list(columns))
     scan, kinds = parquet_scan(con, body["order_items_data_path"])
     con.execute(f"""
-        CREATE TEMP TABLE lines AS SELECT o.rowid AS row_no, l.* EXCLUDE (id) FROM (
+        CREATE TEMP TABLE lines AS SELECT o.row_no, l.* EXCLUDE (id) FROM (
             SELECT try_cast(sales_id AS BIGINT) AS id, try_cast(item_id_id AS BIGINT) AS item,
                 coalesce({number("quantity", kinds["quantity"])}, 0) AS quantity,
                 coalesce({flag("promo_item", kinds["promo_item"])}, 0)::BOOLEAN AS promo,
@@ -142,7 +142,7 @@ def app_channel(job: Job, name: str, only_users: bool) -> None:
 
 
 def instore_channel(job: Job) -> None:
-    """The stores: their Parquet file, and tables ``instore_orders`` and ``instore_features``."""
+    """The stores: their Parquet file, and view ``instore_orders`` and table ``instore_features``."""
     con, body = job.con, job.config["instore"]
     texts, numbers = ["TransType", "SaleType"], ["GrossAmount", "Discount", "BaseAmount"]
     keys = ["InvoiceNo", "StoreCode"]
@@ -151,7 +151,7 @@ def instore_channel(job: Job) -> None:
     typed += [f"{number(column, 'VARCHAR')} AS {column}" for column in numbers]
     excluded = ", ".join(literal(str(each).removesuffix(".0")) for each in body.get("exclude_store_codes", [9993]))
     con.execute(f"""
-        CREATE TEMP TABLE instore_orders AS SELECT t.*, local::DATE AS day, m.algonomy_id
+        CREATE TEMP TABLE instore_read AS SELECT t.*, local::DATE AS day, m.algonomy_id
         FROM (SELECT {", ".join(typed)}, {wall_clock("BussTime", job.clock)} AS local
               FROM {scan} WHERE NOT (is_long OR {" OR ".join(map(is_bad_number, numbers))})) t
         JOIN (SELECT invoice, store, day, min(algonomy_id) AS algonomy_id FROM mapping
@@ -160,12 +160,12 @@ def instore_channel(job: Job) -> None:
         SEMI JOIN users ON users.algonomy_id = m.algonomy_id
         WHERE {job.window("local")} {f"AND t.StoreCode NOT IN ({excluded})" if excluded else ""}""")
     con.execute("DROP TABLE mapping")
-    _drop_repeated(con, "instore_orders", [*keys, "day"], "local", "GrossAmount", [*keys, *texts, *numbers])
+    _without_repeated(job, "instore", [*keys, "day"], "local", "GrossAmount", [*keys, *texts, *numbers])
     scan = csv_scan(
         body["order_items_file_pattern"], ["InvoiceNo", "StoreCode", "OrderDatetime", "ProductCode", "Qty", "PriceNet"]
     )
     con.execute(f"""
-        CREATE TEMP TABLE lines AS SELECT o.rowid AS row_no, l.* EXCLUDE (invoice, store, day) FROM (
+        CREATE TEMP TABLE lines AS SELECT o.row_no, l.* EXCLUDE (invoice, store, day) FROM (
             SELECT {code("InvoiceNo")} AS invoice, {code("StoreCode")} AS store,
                 ({wall_clock("OrderDatetime", job.clock)})::DATE AS day, {code("ProductCode")} AS item,
                 coalesce({number("Qty", "VARCHAR")}, 0) AS quantity, false AS promo, NULL::TINYINT AS customized,
@@ -181,18 +181,21 @@ def instore_channel(job: Job) -> None:
     _write(job, "instore", selected, "", "s.store = o.StoreCode")
 
 
-def _drop_repeated(
-    con: duckdb.DuckDBPyConnection, table: str, keys: list[str], time: str, amount: str, columns: list[str]
-) -> None:
-    """Keep the best row of a repeated key. Repeats are few: only they are ranked, and the losers deleted."""
+def _without_repeated(job: Job, name: str, keys: list[str], time: str, amount: str, columns: list[str]) -> None:
+    """View ``{name}_orders``: ``{name}_read`` with the best row of each key, and ``row_no``.
+
+    Repeats are few: only they are ranked. The rows stay where they are, as a deletion might renumber them.
+    """
     key = ", ".join(keys)
-    rest = ", ".join(f"{name} NULLS FIRST" for name in sorted(set(columns) - {time, amount}))
-    con.execute(f"""
-        DELETE FROM {table} WHERE rowid IN (SELECT row_no FROM (
+    rest = ", ".join(f"{column} NULLS FIRST" for column in sorted(set(columns) - {time, amount}))
+    job.con.execute(f"""
+        CREATE TEMP TABLE {name}_repeats AS SELECT row_no FROM (
             SELECT rowid AS row_no, row_number() OVER (
                 PARTITION BY {key} ORDER BY {time} DESC, {amount} DESC NULLS LAST, {rest}) AS place
-            FROM {table} SEMI JOIN (SELECT {key} FROM {table} GROUP BY ALL HAVING count(*) > 1) USING ({key}))
-        WHERE place > 1)""")
+            FROM {name}_read SEMI JOIN (SELECT {key} FROM {name}_read GROUP BY ALL HAVING count(*) > 1) USING ({key}))
+        WHERE place > 1;
+        CREATE TEMP VIEW {name}_orders AS SELECT o.*, o.rowid AS row_no
+        FROM {name}_read o ANTI JOIN {name}_repeats r ON r.row_no = o.rowid""")
 
 
 def _price_bits(price: str, bins: list[float]) -> str:
@@ -261,5 +264,5 @@ def _write(job: Job, name: str, selected: list[str], flags: str, store_join: str
         "(isodow(local) > 5)::TINYINT AS is_weekend",
     ]  # fmt: skip
     job.con.execute(f"""COPY (SELECT {", ".join([*selected, *features])} FROM {name}_orders o
-        LEFT JOIN {name}_features f ON f.row_no = o.rowid {" ".join(joins)} LEFT JOIN stores_frame s ON {store_join})
+        LEFT JOIN {name}_features f ON f.row_no = o.row_no {" ".join(joins)} LEFT JOIN stores_frame s ON {store_join})
         TO {literal(str(job.out / f"{name}.parquet"))} (FORMAT parquet)""")

@@ -36,7 +36,7 @@ def months_before(day: date, months: int) -> date:
 
 
 class Clock:
-    """Local time in SQL: a plain interval where the zone kept one offset over the window, the zone database otherwise."""
+    """Local time in SQL: a plain interval where the zone keeps one offset over the window, else the zone data."""
 
     def __init__(self, zone: str, start: date, end: date) -> None:
         days = [datetime(start.year, start.month, start.day) + timedelta(days=n) for n in range((end - start).days + 3)]
