@@ -166,6 +166,16 @@ def test_csv_as_the_world_writes_it(spark, tmp_path):
     assert rows["5"]["reject_reason"] == "bad_record"  # more values than columns: which is which is anyone's guess
 
 
+def test_columns_that_differ_in_case_alone(spark, tmp_path):
+    table = orders(pa.array([INSTANT], pa.timestamp("us")))
+    pq.write_table(table.append_column("OTHER", pa.array(["y"])), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match="columns 'other' and 'OTHER' differ in case alone: Spark cannot"):
+        resolve([(SPEC, str(tmp_path))])
+    (tmp_path / "b.csv").write_text("AT,At,InvoiceNo,Qty,Name\nx,2025-02-01,A,1,n\n")
+    [row] = read(spark, LINES, tmp_path / "b.csv")
+    assert row["At"] == dt.datetime(2025, 2, 1)
+
+
 def test_everything_that_is_missing_is_listed_at_once(tmp_path):
     (tmp_path / "a.csv").write_text("InvoiceNo,At,qty,Name\n")
     (tmp_path / "b.csv").write_text("InvoiceNo,Qty\n")

@@ -129,6 +129,11 @@ def _keep_needed(path: str, spec: TableSpec, group: FileGroup) -> FileGroup | st
             wrong.append(f"column {wanted.name!r} stands there {names.count(wanted.name)} times")
         else:
             column = group.columns[names.index(wanted.name)]
+            twins = [name for name in names if name != wanted.name and name.lower() == wanted.name.lower()]
+            if twins and group.format == "parquet":  # CSV columns go by place
+                wrong.append(
+                    f"columns {wanted.name!r} and {twins[0]!r} differ in case alone: Spark cannot tell them apart"
+                )
             if column.physical not in ALLOWED[wanted.kind]:
                 wrong.append(f"column {wanted.name!r} is {column.ddl}, which cannot be read as {wanted.kind.value}")
     if wrong:
