@@ -83,7 +83,7 @@ def rows_of(table: str) -> pd.DataFrame:
 
 
 def test_a_run_and_its_rerun_with_delta(tmp_path: Path) -> None:
-    """A minute and a half. The rows are those that pandas computes; a rerun is one more transaction with the same rows."""
+    """A minute to two. The rows are those that pandas computes; a rerun is one more transaction with the same rows."""
     write_sample(ORDERS, 5, f"{tmp_path}/sample")
     body = config(tmp_path)
     first = run(tmp_path, body)

@@ -129,7 +129,7 @@ def kill(process: subprocess.Popen[str], *, with_python: bool) -> None:
 
 
 def test_killed_at_ten_moments(runs: Runs) -> None:
-    """Three minutes (five beside other work). Each run finds what the killed one before it left, and is on the other sample."""
+    """Five minutes on two busy cores. Each run finds what the killed one before it left, and is on the other sample."""
     seen = set()
     for number in range(MOMENTS):
         process = runs.start("ba"[number % 2])
@@ -161,7 +161,7 @@ def executors(group: int) -> list[int]:
 
 
 def test_an_executor_dies_in_the_middle_of_a_stage(runs: Runs) -> None:
-    """A minute. It dies between the maps and the reduces of Swiggy, and takes its shuffle files along."""
+    """A minute and a half on two busy cores. It dies between the maps and the reduces of Swiggy, and takes its shuffle files along."""
     process = runs.start("a", "local-cluster[2,1,1024]")
     said: list[str] = []
     swiggy_started = threading.Event()
