@@ -112,11 +112,12 @@ def app_channel(job: Job, name: str, only_users: bool) -> None:
     columns |= {column: carried(column, kinds[column]) for column in AS_IS}
     columns |= {column: f"try_cast({column} AS BIGINT)" for column in ("id", "store_id_id")}
     typed = ", ".join(f"{sql} AS {column}" for column, sql in columns.items())
+    good = _readable(kinds, [*NUMBERS, "id", "store_id_id"])
     users = "SEMI JOIN users USING (algonomy_id)" if only_users else ""
     con.execute(f"""
         CREATE TEMP TABLE {name}_read AS SELECT t.*, {job.clock.local("t.order_placed_datetime")} AS local,
             algonomy_id
-        FROM (SELECT {typed} FROM {scan}) t JOIN app_customer USING (id) {users}
+        FROM (SELECT {typed} FROM {scan} WHERE {good}) t JOIN app_customer USING (id) {users}
         WHERE {job.window(job.clock.local("t.order_placed_datetime"))}""")
     _without_repeated(job, name, ["id"], "order_placed_datetime", "total_price", list(columns))
     scan, kinds = parquet_scan(con, body["order_items_data_path"])
@@ -127,7 +128,8 @@ def app_channel(job: Job, name: str, only_users: bool) -> None:
                 coalesce({flag("promo_item", kinds["promo_item"])}, 0)::BOOLEAN AS promo,
                 {flag("is_customized", kinds["is_customized"])} AS customized, {flag("is_veg", kinds["is_veg"])} AS veg,
                 {_price_bits(number("original_price", kinds["original_price"]), job.bins)} AS price_bits
-            FROM {scan}) l JOIN {name}_orders o ON o.id = l.id""")
+            FROM {scan} WHERE {_readable(kinds, ["sales_id", "item_id_id", "quantity", "original_price"])}) l
+        JOIN {name}_orders o ON o.id = l.id""")
     _features(job, name, "BIGINT", ("item_id_id", "header_item_id_id", "choice_item_id_id"))
     query = "false"
     if body["has_query"] and body["orderqueries_path"]:
@@ -196,6 +198,13 @@ def _without_repeated(job: Job, name: str, keys: list[str], time: str, amount: s
         WHERE place > 1;
         CREATE TEMP VIEW {name}_orders AS SELECT o.*, o.rowid AS row_no
         FROM {name}_read o ANTI JOIN {name}_repeats r ON r.row_no = o.rowid""")
+
+
+def _readable(kinds: dict[str, str], numbers: list[str]) -> str:
+    """Rows whose numbers can be read: only those that the file holds as text can fail."""
+    return " AND ".join(
+        [f"NOT {is_bad_number(column)}" for column in numbers if kinds[column] == "VARCHAR"] or ["true"]
+    )
 
 
 def _price_bits(price: str, bins: list[float]) -> str:
