@@ -47,11 +47,14 @@ def explain(config: Config, spark: SparkSession, customer: str) -> Body:
         runner = SegmentRunner(config, spark)
         table = runner.load_data()
         plans = pool.submit(lambda: _plans(config, spark, table, customer, published.result(), micro.result()))
-        features = _features(config, spark, customer, table.columns)
-        flagged = runner.rename_cols(runner.create_flags(table))
+        # Counts and flags in one job: the loaded columns ride along as one struct.
+        loaded = _of(table, customer).withColumn("loaded", F.struct(*[F.col(f"`{name}`") for name in table.columns]))
+        flagged = runner.rename_cols(runner.create_flags(loaded))
         segments.check_rule_columns(flagged.columns, runner.rules)
-        dropped = _dropped(features)
-        rows = [] if dropped else _of(flagged, customer).collect()
+        rows = flagged.collect()
+        # Whom the load leaves out is among the features alone, or nowhere.
+        features = rows[0]["loaded"].asDict() if rows else _features(config, spark, customer, table.columns)
+        dropped = None if rows else _dropped(features)
         body: Body = {"customer": customer, **orders.result(), "dropped": dropped}
     body["counts"] = {name: plain(features[name]) for name in table.columns if name != ID_COLUMN}
     body |= _rules(rows[0].asDict() if rows else {}, runner.rules)
