@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pandas_orders import DEFAULT_LABELS
+from pandas_orders import DEFAULT_LABELS, lists_of
 
 DAYPARTS = ["Breakfast", "Lunch", "Evening", "Dinner", "Late Night"]
 CHANNELS = {"ownapp": "OC", "instore": "Dine in", "swiggy": "Swiggy"}
@@ -21,8 +21,7 @@ def customer_features(config: dict[str, Any], orders: dict[str, pd.DataFrame]) -
     start = max(pd.Timestamp(config["customer"]["cutoff_date"]), oldest)
     frames = {}
     for name, frame in orders.items():
-        placed = frame["order_placed_datetime"].dt.tz_localize("UTC").dt.tz_convert(common["timezone"])
-        local = placed.dt.tz_localize(None)
+        local = frame["order_placed_datetime"].dt.tz_convert(common["timezone"]).dt.tz_localize(None)
         frames[name] = frame.assign(local=local, channel=name)[local.between(start, run_date)]
     ids = np.sort(frames["ownapp"]["algonomy_id"].unique())
     marks = [c for c in orders["ownapp"] if c.startswith(("dri_categ_", "categ_base_product_"))]
@@ -78,7 +77,7 @@ def _scope(
             columns[f"{scope}_{'_'.join(parts)}_order_count"] = per_part[list(parts)].sum(axis=1)
     names = {f"{label}_items_count": f"{scope}_order_count_with_{label}_price_range_items" for label in labels}
     names |= {mark: f"{scope}_{mark}_count" for mark in marks}
-    sums = rows[list(names)].groupby(who).sum().reindex(ids, fill_value=0)
+    sums = rows[list(names)].groupby(who).sum().reindex(ids, fill_value=0).astype("int64")
     return columns | {new: sums[old] for old, new in names.items()}
 
 
@@ -111,9 +110,9 @@ def _omnichannel(every: pd.DataFrame, frames: dict[str, pd.DataFrame], ids: np.n
         "unique_dri_categories_in_order": "unique_dri_category_count",
     }
     for column, counted in lists.items():
-        long = every[["algonomy_id", column]].explode(column).dropna().drop_duplicates()
-        sets = long.sort_values(column, key=lambda s: s.str.encode("utf-8")).groupby("algonomy_id")[column].agg(list)
-        sets = sets.reindex(ids)
-        columns[column] = sets.map(lambda names: names if isinstance(names, list) else [])
-        columns[counted] = columns[column].map(len)
+        long = every[["algonomy_id", column]].explode(column).dropna()
+        names = sorted(long[column].unique(), key=str.encode)
+        marks = np.zeros((len(ids), len(names)), dtype=np.int8)
+        marks[pd.Index(ids).get_indexer(long["algonomy_id"]), pd.Categorical(long[column], names).codes] = 1
+        columns[column], columns[counted] = lists_of(marks, names), marks.sum(axis=1, dtype=np.int64)
     return columns

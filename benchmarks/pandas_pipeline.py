@@ -19,8 +19,10 @@ warnings.filterwarnings("ignore", message="X does not have valid feature names")
 
 
 def run(config: dict[str, Any]) -> dict[str, pd.DataFrame]:
-    """All outputs of a config by step name."""
+    """All outputs of a config by step name. Raises ValueError for what this peer does not compute."""
     features, seg = config["feature_pipeline"], config["segmentation"]
+    if beyond := sorted(set(features["customer"]) - {"cutoff_date", "output_path"}):
+        raise ValueError(f"feature_pipeline.customer: {', '.join(beyond)}: category lists are not computed here")
     orders = {"ownapp": app_channel(features, "ownapp", None)}
     users = pd.Series(orders["ownapp"]["algonomy_id"].unique())
     orders["swiggy"] = app_channel(features, "swiggy", users)

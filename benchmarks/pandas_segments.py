@@ -11,12 +11,14 @@ DEFAULT_CAPS = ["Seg1_5_6", "Seg_6_15_10", "Seg15_plus_9"]
 
 
 def load(seg: dict[str, Any], features: pd.DataFrame) -> pd.DataFrame:
+    """The customers that segments are for, with the columns that the config lists."""
     kept = features[(features["ownapp_order_count"] <= 100) & (features["unique_dri_category_count"] != 0)]
     wanted = dict.fromkeys([ID, *seg["cols_to_keep"], *seg["convert_to_flag"]])
     return kept[[name for name in wanted if name in kept]].reset_index(drop=True)
 
 
 def renamed(frame: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
+    """The frame without leading ``omnichannel_``, then under the names of the config."""
     return frame.rename(columns=lambda name: name.removeprefix("omnichannel_")).rename(columns=names)
 
 
@@ -68,14 +70,15 @@ def segments(seg: dict[str, Any], table: pd.DataFrame) -> pd.DataFrame:
 
 def microsegments(seg: dict[str, Any], table: pd.DataFrame, assigned: pd.DataFrame) -> pd.DataFrame:
     """One row per customer and plan."""
-    parts = []
+    empty = table.iloc[:0].drop(columns=ID)
+    parts = [pd.concat([table.iloc[:0][[ID]].assign(microcluster="", Segment=""), empty], axis=1)]
     for item in seg["micro_plan"]:
         if not item.get("enabled", True):
             continue
         rows = table[assigned["Segment"].isin(item["source_segments"]).to_numpy()]
-        numbers = rows.drop(columns=ID).astype(float)
         if rows.empty:
             continue
+        numbers = rows.drop(columns=ID).select_dtypes("number").astype(float)
         if set(item["source_segments"]) & set(seg.get("cap_segments", DEFAULT_CAPS)):
             chosen = [name for name in numbers if name != "ownapp_order_count"]
             ends = np.nanpercentile(numbers[chosen], [seg.get("lower_q", 0.01) * 100, seg.get("upper_q", 0.99) * 100],
