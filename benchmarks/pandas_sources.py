@@ -123,7 +123,10 @@ def customers(common: dict[str, Any], is_instore: bool) -> pd.DataFrame:
     else:
         keys = {"key": whole(rows["invoice_no"])}
     found = _plain(pd.DataFrame({**keys, "algonomy_id": who}).dropna())
-    return found.groupby(list(keys), as_index=False, sort=False)["algonomy_id"].min()
+    # groupby.min of text calls Python once a group: sort the few keys that repeat instead.
+    repeated = found.duplicated(list(keys), keep=False)
+    smallest = found[repeated].sort_values("algonomy_id").drop_duplicates(list(keys))
+    return pd.concat([found[~repeated], smallest], ignore_index=True)
 
 
 def utc(values: pd.Series) -> pd.Series:
