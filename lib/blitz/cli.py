@@ -8,7 +8,8 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from blitz import console, storage
@@ -20,7 +21,7 @@ from blitz.session import open_session
 
 log = logging.getLogger("blitz")
 
-OK, FAILED, BAD_CONFIG = 0, 1, 2
+OK, FAILED, BAD_CONFIG, INTERRUPTED = 0, 1, 2, 130
 
 
 def config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,34 +57,35 @@ def main(job: str, description: str, steps: Sequence[str] | None = None, argv: S
     return guarded(job, lambda: _run(job, arguments, steps))
 
 
-def guarded(job: str, work) -> int:  # type: ignore[no-untyped-def]
+def guarded(job: str, work: Callable[[], None]) -> int:
     """Run ``work`` and turn what it raises into one clear message and an exit code.
 
     On Databricks what it raises goes on: a task fails by an exception, and its page shows the message.
     """
-    debug_log = start_logging(job)
-    if "DATABRICKS_RUNTIME_VERSION" in os.environ:
-        work()
-        return OK
-    try:
-        work()
-    except (ConfigError, RuleError) as error:
-        log.debug("config error", exc_info=True)
-        print(f"{job}: {error}", file=sys.stderr)
-        return BAD_CONFIG
-    except BlitzError as error:
-        log.debug("the run failed", exc_info=True)
-        print(f"{job}: failed: {error}", file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        print(f"{job}: interrupted; what was published before is unchanged", file=sys.stderr)
-        return 130
-    except Exception as error:
-        log.debug("the run failed", exc_info=True)
-        first = (str(error).strip().splitlines() or [""])[0][:300]
-        print(f"{job}: failed: {type(error).__name__}: {first}; the trace is in {debug_log}", file=sys.stderr)
-        return FAILED
+    with logging_of(job) as debug_log:
+        if "DATABRICKS_RUNTIME_VERSION" in os.environ:
+            work()
+            return OK
+        try:
+            work()
+        except (ConfigError, RuleError) as error:
+            log.debug("config error", exc_info=True)
+            return _ended(job, BAD_CONFIG, str(error))
+        except BlitzError as error:
+            log.debug("the run failed", exc_info=True)
+            return _ended(job, FAILED, f"failed: {error}")
+        except KeyboardInterrupt:
+            return _ended(job, INTERRUPTED, "interrupted; what was published before is unchanged")
+        except Exception as error:
+            log.debug("the run failed", exc_info=True)
+            first = (str(error).strip().splitlines() or [""])[0][:300]
+            return _ended(job, FAILED, f"failed: {type(error).__name__}: {first}; the trace is in {debug_log}")
     return OK
+
+
+def _ended(job: str, code: int, message: str) -> int:
+    print(f"{job}: {message}", file=sys.stderr)
+    return code
 
 
 def _run(job: str, arguments: argparse.Namespace, steps: Sequence[str] | None) -> None:
@@ -111,20 +113,29 @@ def _run(job: str, arguments: argparse.Namespace, steps: Sequence[str] | None) -
     print(f"\nManifest: {target}")
 
 
-def start_logging(job: str) -> str:
-    """Counts and seconds to the terminal, everything to a debug log; returns the debug log's path."""
-    log.setLevel(logging.DEBUG)
-    for handler in list(log.handlers):
-        log.removeHandler(handler)
-        handler.close()
+@contextmanager
+def logging_of(job: str) -> Iterator[str]:
+    """While a job runs: counts and seconds to the terminal, everything to a debug log, whose path this gives.
+
+    Afterwards the logger is as it was: a caller that runs a job in its own process keeps its own logging.
+    """
+    level, handlers, propagate = log.level, list(log.handlers), log.propagate
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setLevel(logging.INFO)
     terminal.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
-    log.addHandler(terminal)
+    log.handlers[:] = [terminal]
+    log.setLevel(logging.DEBUG)
     log.propagate = False
     logging.captureWarnings(True)
-    path = Path(tempfile.gettempdir()) / f"blitz-{job}.debug.log"
-    return log_to(str(path))
+    try:
+        yield log_to(str(Path(tempfile.gettempdir()) / f"blitz-{job}.debug.log"))
+    finally:
+        for handler in log.handlers:
+            handler.close()
+        log.handlers[:] = handlers
+        log.setLevel(level)
+        log.propagate = propagate
+        logging.captureWarnings(False)
 
 
 def log_to(path: str) -> str:
