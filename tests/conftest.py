@@ -3,13 +3,18 @@
 SPARK_REMOTE (e.g. local[2]) makes it a Spark Connect session; the tests are the same.
 """
 
+import json
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+CHECKOUT = Path(__file__).resolve().parents[1]
+ORDERS = int(os.environ.get("BLITZ_TEST_ORDERS", "10000"))
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +36,26 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
     ship_package(session)
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def sample_config(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A config with sample data of its own; ``path`` is its file. Read only: all tests share it."""
+    from blitz.sample.generate import write_sample
+
+    folder = tmp_path_factory.mktemp("sample")
+    write_sample(ORDERS, 11, f"{folder}/sample")
+    text = (CHECKOUT / "conf/local.json").read_text()
+    body = json.loads(text.replace("data/sample/", f"{folder}/sample/").replace("data/out/", f"{folder}/out/"))
+    (folder / "conf.json").write_text(json.dumps(body))
+    return body | {"path": f"{folder}/conf.json"}
+
+
+@pytest.fixture(scope="session")
+def sample_run(spark, sample_config: dict[str, Any]) -> dict[str, Any]:
+    """The manifest of one whole run through the command line; its outputs are where ``sample_config`` says."""
+    from blitz.cli import main
+
+    assert main("run_all", "test", argv=["--conf", sample_config["path"]]) == 0
+    manifest = Path(sample_config["feature_pipeline"]["customer"]["output_path"]).parent / "manifest.json"
+    return json.loads(manifest.read_text())

@@ -3,9 +3,6 @@
 BLITZ_TEST_ORDERS sets the size (10,000). With SPARK_REMOTE set the same test runs on Spark Connect.
 """
 
-import json
-import os
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -14,11 +11,8 @@ import pytest
 
 import compare
 import pandas_pipeline
-from blitz.cli import main
-from blitz.sample.generate import write_sample
+from conftest import ORDERS
 
-CHECKOUT = Path(__file__).resolve().parents[1]
-ORDERS = int(os.environ.get("BLITZ_TEST_ORDERS", "10000"))
 SEGMENTS = {
     *(f"Seg1_5_{place}" for place in range(1, 9)),
     *(f"Seg_6_15_{place:02}" for place in range(1, 11)),
@@ -27,47 +21,29 @@ SEGMENTS = {
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    folder = tmp_path_factory.mktemp("whole")
-    write_sample(ORDERS, 11, f"{folder}/sample")
-    text = (CHECKOUT / "conf/local.json").read_text()
-    body = json.loads(text.replace("data/sample/", f"{folder}/sample/").replace("data/out/", f"{folder}/out/"))
-    (folder / "conf.json").write_text(json.dumps(body))
-    return body | {"path": f"{folder}/conf.json"}
-
-
-@pytest.fixture(scope="module")
-def outcome(spark, config: dict[str, Any]) -> dict[str, Any]:
-    """The manifest of a run through the command line."""
-    assert main("run_all", "test", argv=["--conf", config["path"]]) == 0
-    manifest = Path(config["feature_pipeline"]["customer"]["output_path"]).parent / "manifest.json"
-    return json.loads(manifest.read_text())
-
-
-@pytest.fixture(scope="module")
-def expected(config: dict[str, Any]) -> dict[str, pd.DataFrame]:
-    return pandas_pipeline.run(config)
+def expected(sample_config: dict[str, Any]) -> dict[str, pd.DataFrame]:
+    return pandas_pipeline.run(sample_config)
 
 
 @pytest.mark.parametrize("step", list(compare.KEYS))
-@pytest.mark.usefixtures("outcome")
-def test_every_column_is_equal(config, expected, step):
+@pytest.mark.usefixtures("sample_run")
+def test_every_column_is_equal(sample_config, expected, step):
     assert len(expected[step]) > ORDERS / 100
-    assert compare.compare_outputs({step: expected[step]}, config) == []
+    assert compare.compare_outputs({step: expected[step]}, sample_config) == []
 
 
-@pytest.mark.usefixtures("outcome")
-def test_customers_have_the_standard_menus_columns(config):
-    columns = list(compare.read(compare.output_paths(config)["customers"]))
+@pytest.mark.usefixtures("sample_run")
+def test_customers_have_the_standard_menus_columns(sample_config):
+    columns = list(compare.read(compare.output_paths(sample_config)["customers"]))
     assert columns[0] == "algonomy_id" and columns[-1] == "channel_count"
     assert len(columns) == len(set(columns)) == 181
 
 
-@pytest.mark.usefixtures("outcome")
-def test_instants_are_stored_in_utc_and_local_times_without_a_zone(config):
+@pytest.mark.usefixtures("sample_run")
+def test_instants_are_stored_in_utc_and_local_times_without_a_zone(sample_config):
     zones = {
         (step, field.name): field.type.tz
-        for step, path in compare.output_paths(config).items()
+        for step, path in compare.output_paths(sample_config).items()
         for field in pq.read_table(path).schema
         if str(field.type).startswith("timestamp")
     }
@@ -81,30 +57,30 @@ def test_instants_are_stored_in_utc_and_local_times_without_a_zone(config):
     }
 
 
-@pytest.mark.usefixtures("outcome")
-def test_all_segments_and_plans_have_members(config):
-    paths = compare.output_paths(config)
-    plans = {item["name"] for item in config["segmentation"]["micro_plan"]}
+@pytest.mark.usefixtures("sample_run")
+def test_all_segments_and_plans_have_members(sample_config):
+    paths = compare.output_paths(sample_config)
+    plans = {item["name"] for item in sample_config["segmentation"]["micro_plan"]}
     assert len(SEGMENTS) == 27 and len(plans) == 11
     assert set(compare.read(paths["segments"])["Segment"]) == SEGMENTS
     assert set(compare.read(paths["microsegments"])["Segment"]) == plans
 
 
-@pytest.mark.usefixtures("outcome")
-def test_the_comparison_notices_what_is_wrong_in_an_output(config, expected):
+@pytest.mark.usefixtures("sample_run")
+def test_the_comparison_notices_what_is_wrong_in_an_output(sample_config, expected):
     good = expected["segments"]
     wrong = good.assign(Segment=good["Segment"].where(good.index != 3, "Seg1_5_9"))
-    assert compare.compare_outputs({"segments": wrong}, config) == [
+    assert compare.compare_outputs({"segments": wrong}, sample_config) == [
         f"segments: Segment: 1 of {len(good):,} rows differ"
     ]
     turned = good[["Segment", "algonomy_id"]]
-    assert compare.compare_outputs({"segments": turned}, config) == ["segments: columns in another order"]
+    assert compare.compare_outputs({"segments": turned}, sample_config) == ["segments: columns in another order"]
 
 
-def test_every_row_is_accounted_for(outcome):
+def test_every_row_is_accounted_for(sample_run):
     accounts = [
         (step, account["table"], account["read"], account["kept"] + sum(account["dropped"].values()))
-        for step, body in outcome["steps"].items()
+        for step, body in sample_run["steps"].items()
         for account in body["accounts"]
     ]
     assert len(accounts) == 10
