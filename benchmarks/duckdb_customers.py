@@ -55,7 +55,7 @@ def _narrow(job: Job, name: str) -> str:
     return f"""SELECT algonomy_id, {literal(name)} AS channel, local, {total} AS total, {discount} AS discount,
             {discount} / nullif({before_tax}, 0) AS share, {delivery} AS delivery, {masks}
         FROM {name}_orders o LEFT JOIN {name}_features f ON f.row_no = o.row_no
-        WHERE local BETWEEN TIMESTAMP '{start}' AND TIMESTAMP '{job.end}'"""
+        WHERE local >= TIMESTAMP '{start}' AND local < TIMESTAMP '{job.end}'"""
 
 
 def _per_channel(job: Job) -> str:

@@ -78,7 +78,7 @@ class Job:
         return self.config["common"].get("price_config", {}).get("price_bins", DEFAULT_BINS)
 
     def window(self, local: str) -> str:
-        return f"{local} BETWEEN TIMESTAMP '{self.start}' AND TIMESTAMP '{self.end}'"
+        return f"{local} >= TIMESTAMP '{self.start}' AND {local} < TIMESTAMP '{self.end}'"
 
 
 def open_job(con: duckdb.DuckDBPyConnection, config: dict[str, Any], out: Path) -> Job:

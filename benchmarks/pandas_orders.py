@@ -140,7 +140,7 @@ def _instore_lines(body: dict[str, Any], orders: pd.DataFrame) -> pd.DataFrame:
 
 def _in_window(local: pd.Series, common: dict[str, Any]) -> pd.Series:
     end = pd.Timestamp(common["current_run_date"])
-    return local.between(end - pd.DateOffset(months=common.get("months_offset", 27)), end)
+    return local.between(end - pd.DateOffset(months=common.get("months_offset", 27)), end, inclusive="left")
 
 
 def line_features(

@@ -252,6 +252,7 @@ def _ownapp(rough: Rough) -> None:
     put("ownapp", "nanos", KEPT, 2, id=2, at="2023-03-31 18:30:00.000001")  # the first day's midnight in India
     put("ownapp", "nanos", "outside_window", 2, id=3, at="2023-03-31 18:29:59.999999")
     put("ownapp", "millis", "outside_window", 2, id=4, at="2025-06-30 18:30:01")
+    put("ownapp", "millis", "outside_window", 2, id=15, at="2025-06-30 18:30:00")  # the run date's midnight in India
     put("ownapp", "millis", KEPT, 2, id=5, at="2025-06-30 18:29:59")
     put("ownapp", "nanos_ist", KEPT, 3, id=6.0, at="2025-02-01 02:00:00")
     put("ownapp", "text", KEPT, 4, id="7040.0", at="2025-02-01T02:00:00Z", store_id_id="100.0", store_name="  Main ")

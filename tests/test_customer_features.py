@@ -41,6 +41,21 @@ def test_cutoff_is_in_and_own_app_orders_decide_who_is_a_customer(spark, world):
     assert {a.table: a.dropped for a in pipeline.result.accounts}["swiggy order features"] == {"outside_window": 1}
 
 
+def test_orders_of_the_run_date_and_later_do_not_count(spark, world):
+    """Order outputs of a later run date than the customers', as after a rerun for an older date."""
+    world.order(id=1, customer="a", order_placed_datetime=utc("2025-06-30 23:59:59.999999"))
+    world.order(id=2, customer="a", order_placed_datetime=utc("2025-07-01 00:00:00"))
+    world.order(id=3, customer="b", order_placed_datetime=utc("2025-07-01 00:00:00"))
+    world.common["current_run_date"] = "2025-08-01"
+    config = world.config()
+    for channel in ("ownapp", "swiggy", "instore"):
+        OrderFeaturePipeline(config, channel, spark).run()
+    config["feature_pipeline"]["common"]["current_run_date"] = "2025-07-01"
+    rows = {row["algonomy_id"]: row for row in CustomerFeaturePipeline(config, spark).run().collect()}
+    assert {name: row["omnichannel_order_count"] for name, row in rows.items()} == {"a": 1}
+    assert rows["a"]["omnichannel_recency"] == 0
+
+
 def test_counts_amounts_and_channels(spark, world):
     world.order(id=1, discounted_price=20.0, sub_total_price=80.0, total_price=100.0)
     world.order(id=2, discounted_price=None, sub_total_price=50.0, total_price=None)

@@ -27,12 +27,12 @@ def run(spark, world, channel="ownapp"):
     return rows, accounts
 
 
-def test_window_ends_are_in_and_in_local_time(spark, world):
+def test_the_window_holds_its_first_midnight_and_not_its_last_in_local_time(spark, world):
     edges = {
         1: "2023-03-31 18:29:59.999999",  # one microsecond before 2023-04-01 00:00 in India
         2: "2023-03-31 18:30:00",
-        3: "2025-06-30 18:30:00",  # 2025-07-01 00:00 in India
-        4: "2025-06-30 18:30:00.000001",
+        3: "2025-06-30 18:29:59.999999",
+        4: "2025-06-30 18:30:00",  # 2025-07-01 00:00 in India, the run date's
     }
     for number, at in edges.items():
         world.order(id=number, order_placed_datetime=at)

@@ -17,7 +17,7 @@ from blitz.accounts import Counter
 from blitz.channels import CHANNELS
 from blitz.columns import balanced
 from blitz.mappings import BITS, Menu
-from blitz.orders import DAYPARTS, daypart, is_weekend, local_time
+from blitz.orders import DAYPARTS, daypart, in_window, is_weekend, local_time
 
 SCOPES = ("omnichannel", "ownapp")
 _MICROS_PER_DAY = 86_400_000_000
@@ -30,7 +30,7 @@ Mark = str | tuple[str, str]  # a 0/1 column, or (kind, category name)
 class CustomerSettings:
     """What the customer features depend on beside the orders.
 
-    ``start`` and ``end`` are local dates (orders from the start's midnight to the end's midnight, both in); ``end`` is
+    ``start`` and ``end`` are local dates: orders from the start's midnight until before the end's midnight; ``end`` is
     the run date. ``categories`` bounds the category columns that a channel contributes; None: all of the menu.
     """
 
@@ -126,8 +126,6 @@ def _place(value: Column, names: Sequence[str]) -> Column:
 def _narrow(orders: DataFrame, name: str, settings: CustomerSettings, marks: _Marks, counter: Counter) -> DataFrame:
     """The orders of one channel in the window, one narrow row each, the same columns for every channel."""
     local = local_time(F.col("order_placed_datetime"), settings.timezone)
-    start, end = (F.lit(day.isoformat()).cast("timestamp") for day in (settings.start, settings.end))
-    in_window = local.between(start, end)
     discount, before_tax = F.col("discounted_price"), F.col("discounted_price") + F.col("sub_total_price")
     delivery = F.lit(None).cast("double")
     if name == "instore":
@@ -147,7 +145,7 @@ def _narrow(orders: DataFrame, name: str, settings: CustomerSettings, marks: _Ma
         F.when(before_tax != 0, discount / before_tax).alias("discount_pct"),
         delivery.alias("delivery"),
         *marks.pack(orders.columns),
-        in_window.alias("in_window"),
+        in_window(local, settings.start, settings.end).alias("in_window"),
     )
     watched = counter.watch(
         rows, **{f"{name}_read": F.count(F.lit(1)), f"{name}_kept": F.sum(F.col("in_window").cast("int"))}

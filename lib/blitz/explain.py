@@ -21,7 +21,7 @@ from blitz.channels import CHANNELS
 from blitz.config import Config, FeaturePipeline, add_months
 from blitz.errors import InputError
 from blitz.microsegments import PlanItem, plan_rows, prepared
-from blitz.orders import local_time
+from blitz.orders import in_window, local_time
 from blitz.payload import Payload
 from blitz.pipelines import RunContext, SegmentRunner
 from blitz.publish import read_output
@@ -138,9 +138,7 @@ def _orders(config: Config, spark: SparkSession, customer: str) -> Body:
                 F.col("order_time_of_day").alias("daypart"),
                 (F.col("is_weekend") == 1).alias("weekend"),
                 F.col("unique_base_products_in_order").alias("base_products"),
-            ).where(
-                local.between(*[F.lit(day.isoformat()).cast("timestamp") for day in (start, common.current_run_date)])
-            )
+            ).where(in_window(local, start, common.current_run_date))
         )
     rows = reduce(DataFrame.unionByName, frames).orderBy("at", "order_id").collect()
     window = {"from": start.isoformat(), "to": common.current_run_date.isoformat(), "timezone": common.timezone}

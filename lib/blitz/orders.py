@@ -18,7 +18,7 @@ STORE_COLUMNS = ("store_type", "store_generator_new", "store_geographical_city",
 
 @dataclass(frozen=True)
 class OrderSettings:
-    """What the order features depend on beside the data: the window (local dates, both ends in), zone and prices."""
+    """What the order features depend on beside the data: zone, prices, and the window (``in_window``)."""
 
     start: date
     end: date
@@ -66,6 +66,12 @@ def is_weekend(local: Column) -> Column:
 def local_time(instant: Column, timezone: str) -> Column:
     """The wall-clock time of a UTC instant, held as if it were UTC."""
     return F.from_utc_timestamp(instant, timezone)
+
+
+def in_window(local: Column, start: date, end: date) -> Column:
+    """Whether a local time lies in the window: from the midnight that begins ``start`` until before that of ``end``."""
+    first, behind = (F.lit(day.isoformat()).cast("timestamp") for day in (start, end))
+    return (local >= first) & (local < behind)
 
 
 def customer_keys(mapping: DataFrame, channel: Channel, ownapp_users: DataFrame | None) -> DataFrame:
@@ -120,8 +126,7 @@ def _in_window(orders: DataFrame, channel: Channel, settings: OrderSettings, cou
         channel.order_key().alias("order_key"),
         (time if channel.is_local else local_time(time, settings.timezone)).alias("order_local"),
     )
-    start, end = (F.lit(day.isoformat()).cast("timestamp") for day in (settings.start, settings.end))
-    outside = ~F.col("order_local").between(start, end)
+    outside = ~in_window(F.col("order_local"), settings.start, settings.end)
     excluded = F.col("StoreCode").isin(settings.excluded_stores) if channel.is_local else F.lit(False)
     reason = F.coalesce(F.col(REASON), F.when(outside, "outside_window"), F.when(excluded, "excluded_store"))
     reasoned = keyed.withColumn(REASON, reason)
