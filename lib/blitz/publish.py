@@ -79,18 +79,13 @@ def publish(df: DataFrame, path: str, *, fmt: Format = "parquet", run_id: str, c
         raise PublishError(f"{path}: run.format is {fmt!r}; choose parquet or delta")
     if fmt == "delta" and _is_out_of_reach(df, path):
         return Published(path, *publish_delta.commit_unlisted(df, path, check))
-    with _clear_errors(path):
-        store = _store(path)
-    with _locked(store, path, run_id) as held:
+    with _output(path, run_id) as (store, held):
         with _clear_errors(path):
-            store.recover()
-            store.refuse_foreign()
             transaction = fmt == "delta" and store.is_delta()
         if transaction and check is None:
             publish_delta.commit(df, path)
             return Published(path, *publish_delta.last_commit(path))
-        staging = store.staging(run_id)
-        try:
+        with _staged(store, path, run_id, held) as staging:
             _write(df, staging, "parquet" if transaction else fmt, path)
             published = _inspect(df, staging, path, by_name=transaction or fmt == "parquet")
             if check is not None:
@@ -102,10 +97,25 @@ def publish(df: DataFrame, path: str, *, fmt: Format = "parquet", run_id: str, c
             else:
                 with _clear_errors(path):
                     store.swap(run_id)
-        except BaseException:
-            _roll_back(store, path, held)
-            raise
-        _clean(store, path, run_id)
+    return published
+
+
+def publish_files(path: str, *, run_id: str, write: Callable[[str], Published]) -> Published:
+    """Publish the files that ``write`` puts below a staging folder, in place of what stands at ``path``.
+
+    For what is no table, such as CSV exports; the same locks, swaps and clean-up as ``publish``.
+
+    Args:
+        path: folder of the output; ``write`` must make sure first that what stands there may go.
+        run_id: as for ``publish``.
+        write: called with the staging folder; writes and checks, and returns what is published. What it raises stops
+            the publishing, the old files stay.
+    """
+    with _output(path, run_id) as (store, held), _staged(store, path, run_id, held) as staging:
+        published = write(staging)
+        with _clear_errors(path):
+            held()
+            store.swap(run_id)
     return published
 
 
@@ -202,6 +212,29 @@ def _clean(store: Store, path: str, run_id: str) -> None:
         store.clean(run_id)
     except (BlitzError, OSError) as error:
         _log.warning("%s: published, but the old table could not be removed, the next run will: %s", path, error)
+
+
+@contextmanager
+def _output(path: str, run_id: str) -> Iterator[tuple[Store, Held]]:
+    """The output's place, locked, whole, and holding nothing that must not be replaced."""
+    with _clear_errors(path):
+        store = _store(path)
+    with _locked(store, path, run_id) as held:
+        with _clear_errors(path):
+            store.recover()
+            store.refuse_foreign()
+        yield store, held
+
+
+@contextmanager
+def _staged(store: Store, path: str, run_id: str, held: Held) -> Iterator[str]:
+    """The folder to write to; what is left beside the output goes, whether the publishing succeeds or fails."""
+    try:
+        yield store.staging(run_id)
+    except BaseException:
+        _roll_back(store, path, held)
+        raise
+    _clean(store, path, run_id)
 
 
 @contextmanager
