@@ -17,6 +17,11 @@ class Counter:
 
     def __init__(self) -> None:
         self._watched: list[tuple[Observation, DataFrame, list[Column]]] = []
+        self._known: dict[str, int] = {}
+
+    def add(self, **counts: int) -> None:
+        """Counts that are known already, under their names."""
+        self._known |= counts
 
     def watch(self, df: DataFrame, **metrics: Column) -> DataFrame:
         """The same rows; once an action has run over them, every metric is in ``values`` under its name."""
@@ -27,7 +32,7 @@ class Counter:
 
     def values(self) -> dict[str, int]:
         """All metrics. Only after the action: it waits for it otherwise."""
-        found: dict[str, int] = {}
+        found = dict(self._known)
         for observation, df, columns in self._watched:
             # Spark Connect 4.0 answers a write with the outermost of nested observations alone: count the others then.
             metrics = observation.get or df.agg(*columns).first().asDict()  # type: ignore[union-attr]

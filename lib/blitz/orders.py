@@ -29,15 +29,25 @@ class OrderSettings:
 
 
 @dataclass(frozen=True)
+class CountedLines:
+    """Lines that were taken together before: ``line_features``, and how many lines were read, and were bad records."""
+
+    per_order: DataFrame
+    read: int
+    bad_record: int
+
+
+@dataclass(frozen=True)
 class OrderTables:
     """The inputs of one channel's order features, as typed frames.
 
-    ``customers``: ``order_key``, ``algonomy_id``, ``is_conflict``, ``is_ownapp_user``; ``queries``: distinct
-    ``order_key`` with a query, or None; ``stores``, ``choices``, ``categories``: see mappings.py.
+    ``lines``: typed, or taken together before. ``customers``: ``order_key``, ``algonomy_id``, ``is_conflict``,
+    ``is_ownapp_user``; ``queries``: distinct ``order_key`` with a query, or None; ``stores``, ``choices``,
+    ``categories``: see mappings.py.
     """
 
     orders: DataFrame
-    lines: DataFrame
+    lines: DataFrame | CountedLines
     customers: DataFrame
     queries: DataFrame | None
     stores: DataFrame
@@ -74,23 +84,28 @@ def in_window(local: Column, start: date, end: date) -> Column:
     return (local >= first) & (local < behind)
 
 
-def customer_keys(mapping: DataFrame, channel: Channel, ownapp_users: DataFrame | None) -> DataFrame:
+def customer_keys(mapping: DataFrame, channel: Channel) -> DataFrame:
     """The customer of every order key: the smallest id where the mapping names several (then ``is_conflict``).
 
-    Returns ``order_key``, ``algonomy_id``, ``is_conflict``, ``is_ownapp_user`` (true for own app itself, which has no
-    ``ownapp_users``). In-store orders are known by invoice, store and date, the others by their id.
+    Returns ``order_key``, ``algonomy_id``, ``is_conflict``. In-store orders are known by invoice, store and date, the
+    others by their id.
     """
     if channel.is_local:
         key = instore_key(F.col("invoice_no"), F.col("store_code"), F.col("invoice_date"))
     else:
         key = F.col("invoice_no").cast("bigint")
     rows = mapping.select(key.alias("order_key"), F.col("customer_code_ty").alias("customer"))
-    known = (
+    return (
         rows.where(F.col("order_key").isNotNull() & F.col("customer").isNotNull())
         .groupBy("order_key")
         .agg(F.min("customer").alias("algonomy_id"), F.max("customer").alias("largest"))
         .select("order_key", "algonomy_id", (F.col("algonomy_id") != F.col("largest")).alias("is_conflict"))
     )
+
+
+def with_user_flag(known: DataFrame, ownapp_users: DataFrame | None) -> DataFrame:
+    """``customer_keys`` with ``is_ownapp_user``: whether the customer is in ``ownapp_users``; always for None, which is
+    own app itself."""
     if ownapp_users is None:
         return known.withColumn("is_ownapp_user", F.lit(True))
     users = ownapp_users.select("algonomy_id").distinct().withColumn("is_user", F.lit(True))
@@ -169,12 +184,7 @@ def _with_lines(
     orders: DataFrame, tables: OrderTables, channel: Channel, settings: OrderSettings, counter: Counter
 ) -> DataFrame:
     """The orders with what their lines give; lines of no order are counted and gone."""
-    good = counter.watch(
-        tables.lines, lines_read=F.count(F.lit(1)), lines_bad_record=count_where(F.col(REASON).isNotNull())
-    ).where(F.col(REASON).isNull())
-    lines = line_features(
-        good, channel, settings.price_bins, tables.choices, tables.categories, tables.menu.masks
-    ).withColumnRenamed("order_key", "lines_key")
+    lines = _counted(tables, channel, settings, counter).withColumnRenamed("order_key", "lines_key")
     both = orders.join(lines, F.col("order_key") == F.col("lines_key"), "full_outer")
     has_order = F.col("order_key").isNotNull()
     watched = counter.watch(
@@ -183,6 +193,24 @@ def _with_lines(
         **{f"lines_{name}": F.sum(F.when(has_order, F.col(name))) for name in (*LINE_REASONS, "kept_lines")},
     )
     return watched.where(has_order)
+
+
+def _counted(tables: OrderTables, channel: Channel, settings: OrderSettings, counter: Counter) -> DataFrame:
+    """One row per order that has lines; see ``per_order`` in lines.py."""
+    if isinstance(tables.lines, CountedLines):
+        counter.add(lines_read=tables.lines.read, lines_bad_record=tables.lines.bad_record)
+        return tables.lines.per_order
+    return features_of_lines(tables, tables.lines, channel, settings, counter)
+
+
+def features_of_lines(
+    tables: OrderTables, lines: DataFrame, channel: Channel, settings: OrderSettings, counter: Counter
+) -> DataFrame:
+    """Typed lines taken together, one row per order that has any; ``counter`` gets those read and the bad records."""
+    good = counter.watch(
+        lines, lines_read=F.count(F.lit(1)), lines_bad_record=count_where(F.col(REASON).isNotNull())
+    ).where(F.col(REASON).isNull())
+    return line_features(good, channel, settings.price_bins, tables.choices, tables.categories, tables.menu.masks)
 
 
 _APP_COLUMNS = (

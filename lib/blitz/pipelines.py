@@ -9,7 +9,7 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from blitz import microsegments, segments, sources, storage
+from blitz import microsegments, segments, storage
 from blitz.accounts import Account, Counter
 from blitz.channels import CHANNELS, Channel
 from blitz.config import Config, FeaturePipeline, Segmentation, add_months, feature_pipeline_of, segmentation_of
@@ -18,10 +18,11 @@ from blitz.customers import CustomerSettings, customer_features
 from blitz.errors import BlitzError
 from blitz.inputs import RawInputs, menu_inputs, raw_inputs
 from blitz.lines import LINE_REASONS
-from blitz.mappings import BASE_PREFIX, DRI_PREFIX, Menu, category_table, choice_table, slug, store_table
-from blitz.orders import OrderSettings, OrderTables, customer_keys, order_features
+from blitz.mappings import BASE_PREFIX, DRI_PREFIX, Mappings, Menu, category_table, choice_table, slug, store_table
+from blitz.orders import OrderSettings, OrderTables, order_features, with_user_flag
 from blitz.payload import Payload, load_payload
 from blitz.publish import Format, Published, publish, read_output
+from blitz.reader import FileReader, Reader
 from blitz.rules import Rule, RuleSet, load_rules, require_proven, rules_for_band
 from blitz.session import configure
 
@@ -76,6 +77,7 @@ class OrderFeaturePipeline:
         channel: ``ownapp``, ``swiggy`` or ``instore``. The last two read the own-app output for its customers.
         spark: the session.
         inputs: raw tables that were found before; by default they are looked up at the run.
+        reader: where the rows of the raw tables come from; by default their files.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class OrderFeaturePipeline:
         *,
         inputs: RawInputs | None = None,
         context: RunContext | None = None,
+        reader: Reader | None = None,
     ) -> None:
         if channel not in CHANNELS:
             raise BlitzError(f"unknown channel {channel!r}; known: {', '.join(CHANNELS)}")
@@ -94,6 +97,7 @@ class OrderFeaturePipeline:
         self.spark = spark
         self.context = context or RunContext.of(config)
         self._inputs = inputs
+        self._reader = reader
         self.result: StepResult | None = None
 
     @property
@@ -110,14 +114,15 @@ class OrderFeaturePipeline:
         configure(self.spark)
         inputs = self._inputs or raw_inputs(self.config, [self.channel.name])
         mappings = inputs.mappings()
+        reader = self._reader or FileReader(self.spark, inputs, self.config.common.timezone)
         counter = Counter()
-        features = order_features(self._tables(inputs, mappings), self.channel, self._settings(), counter)
+        features = order_features(self._tables(reader, mappings), self.channel, self._settings(), counter)
         accounts: list[Account] = []
         quarantined: list[str] = []
 
         def check(_rows: int) -> None:
             accounts.extend(order_accounts(counter.values(), mappings.conflicts))
-            quarantined.extend(self._quarantine(inputs, accounts))
+            quarantined.extend(self._quarantine(reader, accounts))
             self._refuse_too_many_rejected(accounts, quarantined)
 
         output = publish(features, self.output_path, fmt=self.context.format, run_id=self.context.run_id, check=check)
@@ -137,38 +142,28 @@ class OrderFeaturePipeline:
             excluded_stores=list(self.config.instore.exclude_store_codes),
         )
 
-    def _tables(self, inputs: RawInputs, mappings: Any) -> OrderTables:
-        name, zone = self.channel.name, self.config.common.timezone
-
-        def read(table: Any) -> DataFrame:
-            return sources.read_table(self.spark, table, zone)
-
+    def _tables(self, reader: Reader, mappings: Mappings) -> OrderTables:
         users = None
-        if name != "ownapp":
+        if self.channel.name != "ownapp":
             users = read_output(self.spark, self.config.ownapp.output_path, self.context.format)
-        queries = None
-        if name in inputs.queries:
-            queries = read(inputs.queries[name]).selectExpr("order_id as order_key").where("order_key is not null")
-            queries = queries.distinct()
         return OrderTables(
-            orders=read(inputs.orders[name]),
-            lines=read(inputs.lines[name]),
-            customers=customer_keys(read(inputs.customer_mapping), self.channel, users),
-            queries=queries,
+            orders=reader.orders(self.channel),
+            lines=reader.lines(self.channel),
+            customers=with_user_flag(reader.customers(self.channel), users),
+            queries=reader.queries(self.channel),
             stores=store_table(self.spark, mappings, self.channel),
             choices=choice_table(self.spark, mappings, self.channel),
             categories=category_table(self.spark, mappings, self.channel),
             menu=mappings.menu,
         )
 
-    def _quarantine(self, inputs: RawInputs, accounts: Sequence[Account]) -> list[str]:
+    def _quarantine(self, reader: Reader, accounts: Sequence[Account]) -> list[str]:
         """Write the rejected rows beside the output; returns the path, nothing where there are none."""
-        tables = {"orders": inputs.orders[self.channel.name], "lines": inputs.lines[self.channel.name]}
-        rejected = [tables[account.table] for account in accounts if account.rejected_fraction() > 0]
+        rejected = [account.table for account in accounts if account.rejected_fraction() > 0]
         if not rejected:
             return []
         path = quarantine_path(self.context, self.output_path, self.channel.name)
-        frames = [sources.read_rejected(self.spark, table, self.config.common.timezone) for table in rejected]
+        frames = reader.rejected(self.channel, rejected)
         rows = frames[0] if len(frames) == 1 else frames[0].unionByName(frames[1])
         publish(rows, path, fmt="parquet", run_id=self.context.run_id)
         return [path]

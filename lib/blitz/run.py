@@ -22,6 +22,7 @@ from blitz.mappings import Menu
 from blitz.microsegments import feature_columns
 from blitz.payload import Payload, load_payload
 from blitz.pipelines import CustomerFeaturePipeline, OrderFeaturePipeline, RunContext, SegmentRunner, StepResult
+from blitz.reader import Reader
 from blitz.rules import RuleSet, load_rules, require_proven, rules_hash, segment_names
 
 log = logging.getLogger(__name__)
@@ -115,15 +116,17 @@ def _check_published_inputs(config: Config, steps: Sequence[str]) -> None:
         raise InputError("inputs are missing:\n" + "\n".join(f"  - {problem}" for problem in missing))
 
 
-def run_steps(config: Config, spark: SparkSession, ready: Preflight, context: RunContext) -> list[StepResult]:
-    """Run the steps in order and publish each; the results so far are in the manifest even when one fails."""
+def run_steps(
+    config: Config, spark: SparkSession, ready: Preflight, context: RunContext, reader: Reader | None = None
+) -> list[StepResult]:
+    """Run the steps in order and publish each; ``reader``: where raw rows come from, by default their files."""
     results: list[StepResult] = []
     segmenter: SegmentRunner | None = None
     for step in ready.steps:
         log.info("%s: started", step)
         try:
             if step in CHANNELS:
-                orders = OrderFeaturePipeline(config, step, spark, inputs=ready.inputs, context=context)
+                orders = OrderFeaturePipeline(config, step, spark, inputs=ready.inputs, context=context, reader=reader)
                 orders.run()
                 result = orders.result
             elif step == "customers":
