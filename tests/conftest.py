@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+import plans
+
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 CHECKOUT = Path(__file__).resolve().parents[1]
 ORDERS = int(os.environ.get("BLITZ_TEST_ORDERS", "10000"))
@@ -52,10 +54,29 @@ def sample_config(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def sample_run(spark, sample_config: dict[str, Any]) -> dict[str, Any]:
-    """The manifest of one whole run through the command line; its outputs are where ``sample_config`` says."""
+def whole_run(spark, sample_config: dict[str, Any]) -> tuple[dict[str, Any], list[plans.Plan]]:
+    """The manifest of one whole run through the command line, and its plans where the session is a classic one.
+
+    The plans are read at once: Spark keeps those of the last thousand queries.
+    """
     from blitz.cli import main
 
+    classic = "SPARK_REMOTE" not in os.environ
+    before = plans.last_query(spark) if classic else -1
+    if classic:
+        plans.list_all_paths(spark)
     assert main("run_all", "test", argv=["--conf", sample_config["path"]]) == 0
     manifest = Path(sample_config["feature_pipeline"]["customer"]["output_path"]).parent / "manifest.json"
-    return json.loads(manifest.read_text())
+    return json.loads(manifest.read_text()), plans.plans_after(spark, before) if classic else []
+
+
+@pytest.fixture(scope="session")
+def sample_run(whole_run) -> dict[str, Any]:
+    """The manifest of the whole run; its outputs are where ``sample_config`` says."""
+    return whole_run[0]
+
+
+@pytest.fixture(scope="session")
+def sample_plans(whole_run) -> list[plans.Plan]:
+    """The plans of the whole run's queries, in order; none on Spark Connect."""
+    return whole_run[1]
