@@ -24,12 +24,13 @@ log = logging.getLogger("blitz")
 OK, FAILED, BAD_CONFIG, INTERRUPTED = 0, 1, 2, 130
 
 
-def config_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments that name the config, the same for every job."""
+def config_arguments(parser: argparse.ArgumentParser, with_as_of: bool = True) -> None:
+    """The arguments that name the config, the same for every job; ``--as-of`` is not for one with dates of its own."""
     parser.add_argument("--conf", metavar="PATH", help="config file, e.g. conf/prod.json")
     parser.add_argument("--feature_pipeline_config", metavar="PATH", help="the feature pipeline's own config file")
     parser.add_argument("--segmentation_config", metavar="PATH", help="the segmentation's own config file")
-    parser.add_argument("--as-of", metavar="DATE", help="run as of this date (YYYY-MM-DD) instead of current_run_date")
+    if with_as_of:
+        parser.add_argument("--as-of", metavar="DATE", help="run as of this date (YYYY-MM-DD), not current_run_date")
 
 
 def read_config(arguments: argparse.Namespace) -> Config:

@@ -200,17 +200,16 @@ def _counted(tables: OrderTables, channel: Channel, settings: OrderSettings, cou
     if isinstance(tables.lines, CountedLines):
         counter.add(lines_read=tables.lines.read, lines_bad_record=tables.lines.bad_record)
         return tables.lines.per_order
-    return features_of_lines(tables, tables.lines, channel, settings, counter)
-
-
-def features_of_lines(
-    tables: OrderTables, lines: DataFrame, channel: Channel, settings: OrderSettings, counter: Counter
-) -> DataFrame:
-    """Typed lines taken together, one row per order that has any; ``counter`` gets those read and the bad records."""
-    good = counter.watch(
-        lines, lines_read=F.count(F.lit(1)), lines_bad_record=count_where(F.col(REASON).isNotNull())
-    ).where(F.col(REASON).isNull())
+    good = good_lines(tables.lines, counter)
     return line_features(good, channel, settings.price_bins, tables.choices, tables.categories, tables.menu.masks)
+
+
+def good_lines(lines: DataFrame, counter: Counter) -> DataFrame:
+    """The lines that could be read; ``counter`` gets all and the bad records."""
+    watched = counter.watch(
+        lines, lines_read=F.count(F.lit(1)), lines_bad_record=count_where(F.col(REASON).isNotNull())
+    )
+    return watched.where(F.col(REASON).isNull())
 
 
 _APP_COLUMNS = (

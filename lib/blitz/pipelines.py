@@ -116,7 +116,7 @@ class OrderFeaturePipeline:
         mappings = inputs.mappings()
         reader = self._reader or FileReader(self.spark, inputs, self.config.common.timezone)
         counter = Counter()
-        features = order_features(self._tables(reader, mappings), self.channel, self._settings(), counter)
+        features = order_features(self._tables(reader, mappings), self.channel, self.settings, counter)
         accounts: list[Account] = []
         quarantined: list[str] = []
 
@@ -131,7 +131,9 @@ class OrderFeaturePipeline:
         )
         return read_output(self.spark, self.output_path, self.context.format)
 
-    def _settings(self) -> OrderSettings:
+    @property
+    def settings(self) -> OrderSettings:
+        """What the features depend on beside the data."""
         common = self.config.common
         return OrderSettings(
             start=add_months(common.current_run_date, -common.months_offset),

@@ -66,7 +66,7 @@ def preflight(config: Config, steps: Sequence[str]) -> Preflight:
         validate_segments(config, segment_names(rules))
     if "microsegments" in steps:
         payloads = _payloads(config)
-    _check_published_inputs(config, steps)
+    check_published_inputs(config, steps)
     return Preflight(tuple(steps), inputs, inputs.mappings().menu if inputs else None, rules, payloads)
 
 
@@ -94,7 +94,7 @@ def _payloads(config: Config) -> dict[str, Payload]:
     return payloads
 
 
-def _check_published_inputs(config: Config, steps: Sequence[str]) -> None:
+def check_published_inputs(config: Config, steps: Sequence[str]) -> None:
     """What a step reads must be there already, or be written by an earlier step of this run."""
     needs: list[tuple[str, str, str]] = []
     if "swiggy" in steps or "instore" in steps:

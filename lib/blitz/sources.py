@@ -34,20 +34,40 @@ def read_table(spark: SparkSession, table: RawTable, timezone: str) -> DataFrame
     return reduce(DataFrame.unionByName, frames)
 
 
+def read_with_raw(spark: SparkSession, table: RawTable, timezone: str) -> DataFrame:
+    """``read_table``, and behind its columns what ``read_rejected`` tells of a rejected row: ``file``, ``raw``."""
+    typed = _Typing(table, timezone)
+    frames = []
+    for group in table.groups:
+        is_bad = typed.reason(group).isNotNull()
+        row = _read_group(spark, group).select(
+            *typed.columns(group),
+            typed.reason(group),
+            F.when(is_bad, F.col("_metadata.file_path")).alias("file"),
+            F.when(is_bad, _raw(group)).alias("raw"),
+        )
+        frames.append(row)
+    return reduce(DataFrame.unionByName, frames)
+
+
 def read_rejected(spark: SparkSession, table: RawTable, timezone: str) -> DataFrame:
     """The rows that ``read_table`` rejects: ``table``, ``file``, ``reason``, ``raw`` (JSON text of the raw values)."""
     typed = _Typing(table, timezone)
     frames = []
     for group in table.groups:
-        values = F.struct(*[_cell(column).alias(column.name) for column in group.columns])
         row = _read_group(spark, group).select(
             F.lit(table.spec.name).alias("table"),
             F.col("_metadata.file_path").alias("file"),
             typed.reason(group).alias("reason"),
-            F.to_json(values).alias("raw"),
+            _raw(group).alias("raw"),
         )
         frames.append(row.where(F.col("reason").isNotNull()))
     return reduce(DataFrame.unionByName, frames)
+
+
+def _raw(group: FileGroup) -> Column:
+    """The raw values of a row as JSON text."""
+    return F.to_json(F.struct(*[_cell(column).alias(column.name) for column in group.columns]))
 
 
 def _read_group(spark: SparkSession, group: FileGroup) -> DataFrame:

@@ -1,0 +1,162 @@
+"""Backfills: run dates, refusals, and outputs equal to those of a run of its own as of every date."""
+
+import copy
+import datetime as dt
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import compare
+import pandas_pipeline
+from blitz import backfill as backfills
+from blitz.config import load_config
+from blitz.errors import ConfigError
+from blitz.run import chosen_steps, preflight
+from conftest import CHECKOUT
+from world import World
+
+CHANNELS = ("ownapp", "swiggy", "instore")
+RAW = ("sales", "salesdetail", "swiggy_sales", "swiggy_salesdetail", "instore_data", "orderqueries", "customers")
+
+
+def test_run_dates_keep_the_day_of_the_first():
+    assert backfills.run_dates("2025-01-31", "2025-04-30", "month") == [
+        dt.date(2025, 1, 31), dt.date(2025, 2, 28), dt.date(2025, 3, 31), dt.date(2025, 4, 30),
+    ]  # fmt: skip
+    assert backfills.run_dates("2025-01-01", "2025-01-16", "week") == [dt.date(2025, 1, day) for day in (1, 8, 15)]
+    assert backfills.run_dates("2024-02-28", "2024-03-01", "day")[1] == dt.date(2024, 2, 29)
+    with pytest.raises(ConfigError, match="--to: 2025-01-01 lies before --from 2025-02-01"):
+        backfills.run_dates("2025-02-01", "2025-01-01", "month")
+    with pytest.raises(ConfigError, match=r"--from: .*\n.*--to: "):
+        backfills.run_dates("2025-02-30", "soon", "month")
+
+
+def per_date(body: dict[str, Any], folder: str) -> dict[str, Any]:
+    """A config whose outputs go to a folder per run date below ``folder``."""
+    body = copy.deepcopy({name: body[name] for name in body if name != "path"})
+    features, seg = body["feature_pipeline"], body.get("segmentation", {})
+    for name in CHANNELS:
+        features[name]["output_path"] = f"{folder}/{{as_of}}/{name}.parquet"
+    features["customer"]["output_path"] = f"{folder}/{{as_of}}/customers.parquet"
+    if seg:
+        seg.pop("input_path", None)
+        seg |= {f"output_{name}_path": f"{folder}/{{as_of}}/{name}.parquet" for name in ("segments", "microsegments")}
+    return body
+
+
+def test_dates_that_would_overwrite_each_other_are_refused(sample_config, tmp_path, capsys):
+    spec = importlib.util.spec_from_file_location("backfill_job", CHECKOUT / "jobs/backfill.py")
+    job = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(job)
+    body = {name: value for name, value in sample_config.items() if name != "path"}
+    path = tmp_path / "conf.json"
+    arguments = ["--conf", str(path), "--from", "2025-05-01", "--to", "2025-06-01"]
+    path.write_text(json.dumps(body))
+    assert job.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert "feature_pipeline.swiggy.output_path: the same path as of every date; put {as_of} into it" in error
+    assert "segmentation.input_path: the same path" in error
+    body = per_date(body, str(tmp_path))
+    body["feature_pipeline"]["customer"]["output_path"] = f"{tmp_path}/users_{{as_of}}.parquet"
+    path.write_text(json.dumps(body))
+    assert job.main(arguments) == 2
+    assert "run.manifest_path: the manifest would be" in capsys.readouterr().err
+    assert job.main([*arguments[:-1], "2025-05-31", "--dry-run"]) == 0  # one date alone harms none
+
+
+def two_dates(world: World, folder: Path, spark) -> dict[str, dict[str, Any]]:
+    """Order features as of 2025-06-01 and 2025-07-01: {run date: {channel: (rows by key, accounts)}}."""
+    body = per_date(world.config(), str(folder))
+    configs = [load_config(conf=body, as_of=day) for day in ("2025-06-01", "2025-07-01")]
+    ready = preflight(configs[0], chosen_steps(",".join(CHANNELS)))
+    done = backfills.backfill(configs, spark, ready, "r1")
+    assert not [path for path in folder.rglob(".*") if "backfill" in path.name]
+    return {
+        str(as_of): {result.step: (spark.read.parquet(result.output.path), result.accounts) for result in results}
+        for as_of, results in done.items()
+    }
+
+
+def test_repeated_orders_users_and_accounts_as_of_each_date(spark, tmp_path):
+    world = World(tmp_path)
+    world.order(id=1, order_placed_datetime="2025-05-10 10:00:00", total_price=1.0)
+    world.order(id=1, order_placed_datetime="2025-06-10 10:00:00", total_price=2.0)  # corrected within June
+    world.order(id=2, customer="0008", order_placed_datetime="2025-06-11 10:00:00")  # a user from July on
+    world.order(id=3, customer="0009", order_placed_datetime="2023-03-10 10:00:00")  # a user until June's window ends
+    world.order(id=4, order_placed_datetime="2025-05-31 18:30:00")  # 2025-06-01 00:00 in India
+    world.order(id=5, customer=None)
+    world.line(sales_id=1, quantity=3)
+    world.line(sales_id=2, quantity=2, promo_item=True)
+    world.line(sales_id=77)
+    for number, customer in enumerate(["0007", "0008", "0009"], start=1):
+        world.order("swiggy", id=number + 10, customer=customer, order_placed_datetime="2025-02-01 10:00:00")
+        world.bill(customer, InvoiceNo=str(number), BussTime="2025-05-31 23:59:59")
+    world.bill("0007", InvoiceNo="9", BussTime="not a time")
+    found = two_dates(world, tmp_path / "out2", spark)
+
+    def ids(day: str, channel: str) -> list[Any]:
+        return sorted(row["order_id"] for row in found[day][channel][0].collect())
+
+    assert ids("2025-06-01", "ownapp") == [1, 3]
+    assert ids("2025-07-01", "ownapp") == [1, 2, 4]
+    assert [ids(day, "swiggy") for day in found] == [[11, 13], [11, 12]]
+    assert [ids(day, "instore") for day in found] == [["1", "3"], ["1", "2"]]
+    prices = [row["total_price"] for day in found for row in found[day]["ownapp"][0].where("order_id = 1").collect()]
+    assert prices == [1.0, 2.0]
+    orders, lines = found["2025-06-01"]["ownapp"][1]
+    assert orders.dropped["outside_window"] == 3 and orders.dropped["no_customer"] == 1 and orders.kept == 2
+    assert (lines.read, lines.dropped["no_order"], lines.dropped["promo"]) == (3, 2, 0)
+    rejected = spark.read.parquet(f"{tmp_path}/out2/20250601/quarantine/instore").collect()
+    assert [(row["table"], row["reason"]) for row in rejected] == [("orders", "bad_timestamp")]
+    assert "not a time" in rejected[0]["raw"] and "orders.csv" in rejected[0]["file"]
+
+
+@pytest.mark.slow
+def test_every_output_of_every_date_is_that_of_a_run_of_its_own(
+    spark, sample_config, sample_run, tmp_path, monkeypatch
+):
+    """Against pandas as of each date. Staging scans every raw file once, and they are gone when it is done."""
+    body = per_date(sample_config, f"{tmp_path}/out")
+    raw = Path(sample_config["feature_pipeline"]["ownapp"]["orders_data_path"]).parent
+    mine = tmp_path / "sample"
+    shutil.copytree(raw, mine)
+    body = json.loads(json.dumps(body).replace(f"{raw}/", f"{mine}/"))
+    (mine / "customers").mkdir()
+    mapping = mine / "customers/mapping.csv"
+    shutil.move(body["feature_pipeline"]["common"]["mapping_file"], mapping)
+    body["feature_pipeline"]["common"]["mapping_file"] = str(mapping)
+    expected = {}
+    for day, cutoff in (("2025-06-01", "2024-06-01"), ("2025-07-01", "2024-07-01")):
+        moved = copy.deepcopy(body)
+        moved["feature_pipeline"]["common"]["current_run_date"] = day
+        moved["feature_pipeline"]["customer"]["cutoff_date"] = cutoff
+        expected[day] = pandas_pipeline.run(moved)
+    stage, staged, scanned = backfills.stage, backfills._staged, []
+
+    def stage_and_lose(*arguments):
+        reader = stage(*arguments)
+        files = [path.name for gone in RAW for path in (mine / gone).rglob("*.*") if path.is_file()]
+        assert sorted(files) == sorted(Path(path).name for path in scanned if str(mine) in path)
+        for gone in RAW:
+            shutil.rmtree(mine / gone)
+        return reader
+
+    def scan(rows, path):
+        scanned.extend(rows.inputFiles())
+        return staged(rows, path)
+
+    monkeypatch.setattr(backfills, "stage", stage_and_lose)
+    monkeypatch.setattr(backfills, "_staged", scan)
+    configs = [load_config(conf=body, as_of=day) for day in expected]
+    backfills.backfill(configs, spark, preflight(configs[0], chosen_steps(None)), "r2")
+    for day, tables in expected.items():
+        text = json.dumps(body).replace("{as_of}", day.replace("-", ""))
+        assert compare.compare_outputs(tables, json.loads(text)) == []
+    manifest = json.loads((tmp_path / "out/20250701/manifest.json").read_text())
+    for step, alone in sample_run["steps"].items():
+        assert manifest["steps"][step]["accounts"] == alone["accounts"]
+        assert manifest["steps"][step]["rows"] == alone["rows"]
