@@ -136,7 +136,7 @@ def app_channel(job: Job, name: str, only_users: bool) -> None:
         queries, _ = parquet_scan(con, body["orderqueries_path"])
         query = f"o.id IN (SELECT order_id FROM {queries} WHERE order_id IS NOT NULL)"
     flags = (
-        "customized AS customization_flag, veg_low AS veg_indicator, coalesce(veg_sum, 0) AS veg_count, "
+        "customized AS customization_flag, veg_low AS veg_indicator, coalesce(veg_sum, 0)::BIGINT AS veg_count, "
         "coalesce(f.promo_items, 0) AS promo_items"
     )
     selected = [*(f"{sql} AS {column}" for column, sql in APP_OUTPUT), f"{query} AS has_query"]

@@ -7,6 +7,7 @@ import argparse
 import json
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import duckdb
 
 from duckdb_customers import customers, microsegments, segments
 from duckdb_orders import app_channel, instore_channel, open_job, read_mapping
+
+warnings.filterwarnings("ignore", message="X does not have valid feature names")
 
 
 def run(con: duckdb.DuckDBPyConnection, config: dict[str, Any], out: Path) -> dict[str, float]:
@@ -38,6 +41,14 @@ def run(con: duckdb.DuckDBPyConnection, config: dict[str, Any], out: Path) -> di
     return seconds
 
 
+def connect(memory: str, threads: int, spill: Path) -> duckdb.DuckDBPyConnection:
+    """A database in memory, as this pipeline needs it; what does not fit goes to ``spill``."""
+    con = duckdb.connect(config={"memory_limit": memory, "threads": threads})
+    con.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = false")  # no output promises an order of rows
+    con.execute(f"SET temp_directory = '{spill}'")
+    return con
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--conf", required=True, type=Path)
@@ -46,9 +57,7 @@ def main() -> None:
     parser.add_argument("--threads", default=2, type=int)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    con = duckdb.connect(config={"memory_limit": arguments.memory, "threads": arguments.threads})
-    con.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = false")  # no output promises an order of rows
-    con.execute(f"SET temp_directory = '{arguments.out / 'spill'}'")
+    con = connect(arguments.memory, arguments.threads, arguments.out / "spill")
     for name, taken in run(con, json.loads(arguments.conf.read_text()), arguments.out).items():
         print(f"{name} {taken:.2f} s", file=sys.stderr)
 

@@ -1,0 +1,168 @@
+"""This project against the same job in pandas and in DuckDB: same data, one go, equal outputs before a time counts.
+
+Usage: python benchmarks/run.py [ORDERS ...] [--only spark,duckdb]    (default: 500000 2000000 8000000)
+
+Each of the three is a process of its own, from its start to its end: this project through spark-submit.sh with its
+start of a JVM. One that outgrows the machine is "out of memory", a result like any other. The table goes to the
+terminal and to RESULTS.md. Exit code 1 where a run failed or outputs differ. Raw data is kept under data/bench-N.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from measure import Measured, machine_memory, measure
+from report import CHECKOUT, circumstances, gib, markdown_table, put
+
+SIZES = (500_000, 2_000_000, 8_000_000)
+DRIVER_MEMORY = "4g"  # the same at every size
+MOST = 0.75  # of the machine's memory may one of the three use
+SEED = 7
+NAMES = {"spark": "this project", "pandas": "pandas", "duckdb": "DuckDB"}
+HEAD = ("", "seconds", "to this project", "peak memory", "orders/s", "CPU seconds", "others' load")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One run of one of the three. ``verdict``: empty, or why its time does not count."""
+
+    name: str
+    orders: int
+    measured: Measured
+    verdict: str
+
+
+def raw_data(orders: int, *options: str, name: str | None = None) -> Path:
+    """The folder with raw data of this size, made where it is not there yet."""
+    folder = CHECKOUT / "data" / (name or f"bench-{orders}")
+    if not folder.exists():
+        half = folder.with_name(folder.name + ".part")
+        shutil.rmtree(half, ignore_errors=True)
+        command = [sys.executable, "jobs/sample_data.py", "--orders", str(orders), "--seed", str(SEED), *options]
+        subprocess.run([*command, "--out", str(half)], check=True, cwd=CHECKOUT)
+        half.rename(folder)
+    return folder
+
+
+def write_config(data: Path, out: Path) -> Path:
+    """conf/local.json on this data, with outputs under ``out``."""
+    text = (CHECKOUT / "conf/local.json").read_text().replace("data/sample/", f"{data}/")
+    path = out / "conf.json"
+    out.mkdir(parents=True, exist_ok=True)
+    path.write_text(text.replace("data/out/", f"{out}/spark/"))
+    return path
+
+
+def warm(data: Path) -> None:
+    """Read every raw file once: the first of the three must not pay for the disk alone."""
+    for path in data.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                while file.read(1 << 24):
+                    pass
+
+
+def spark_command(config: Path, memory: str = DRIVER_MEMORY) -> list[str]:
+    """The whole run as a user would start it."""
+    return ["./spark-submit.sh", "--conf", f"spark.driver.memory={memory}", "jobs/run_all.py", "--conf", str(config)]
+
+
+def environment() -> dict[str, str]:
+    """This process's environment without any Spark of somebody else, and with this virtual environment's."""
+    bare = {key: value for key, value in os.environ.items() if not key.startswith(("SPARK", "PYSPARK"))}
+    return bare | {"BLITZ_VENV": str(Path(sys.executable).parents[1])}
+
+
+def run_one(name: str, config: Path, orders: int) -> Result:
+    """Run one of the three over the raw data of a config."""
+    target = config.parent / name
+    shutil.rmtree(target, ignore_errors=True)
+    if name == "spark":
+        command = spark_command(config)
+    else:
+        command = [sys.executable, f"benchmarks/{name}_pipeline.py", "--conf", str(config), "--out", str(target)]
+        command += ["--threads", str(os.cpu_count())] if name == "duckdb" else []
+    log = config.parent / f"{name}.log"
+    print(f"{orders:,} orders, {NAMES[name]} …", file=sys.stderr, flush=True)
+    measured = measure(command, log, int(machine_memory() * MOST), environment(), CHECKOUT)
+    verdict = ""
+    if measured.out_of_memory:
+        verdict = "out of memory"
+    elif measured.code:
+        verdict = f"failed, see {log.relative_to(CHECKOUT)}"
+    return Result(name, orders, measured, verdict)
+
+
+def compared(results: list[Result], config: Path) -> list[Result]:
+    """The results with a verdict where the outputs differ from this project's, or cannot be compared with them."""
+    spark = next((result for result in results if result.name == "spark"), None)
+    checked = []
+    for result in results:
+        verdict = result.verdict
+        if not verdict and result is not spark and (spark is None or spark.verdict):
+            verdict = "not compared"
+        elif not verdict and result is not spark:
+            verdict = _difference(config, config.parent / result.name)
+        checked.append(Result(result.name, result.orders, result.measured, verdict))
+    differs = [result for result in checked if result.verdict == "differs"]
+    return [
+        Result(each.name, each.orders, each.measured, "differs") if differs and each.name == "spark" else each
+        for each in checked
+    ]
+
+
+def _difference(config: Path, folder: Path) -> str:
+    command = [sys.executable, "benchmarks/compare.py", "--conf", str(config), str(folder)]
+    done = subprocess.run(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    print(done.stdout, file=sys.stderr, flush=True)
+    return "differs" if done.returncode else ""
+
+
+def rows(results: list[Result]) -> list[list[str]]:
+    """The table's rows; a time that does not count is not shown."""
+    own = {
+        result.orders: result.measured.seconds for result in results if result.name == "spark" and not result.verdict
+    }
+    found = []
+    for result in results:
+        took, label = result.measured, f"{result.orders:,}, {NAMES[result.name]}"
+        if result.verdict:
+            found.append([label, result.verdict, "", gib(took.peak), "", "", ""])
+            continue
+        ratio = f"{took.seconds / own[result.orders]:.2f}" if result.orders in own else ""
+        found.append([
+            label, f"{took.seconds:.1f}", ratio, gib(took.peak), f"{result.orders / took.seconds:,.0f}",
+            f"{took.cpu:.0f}", f"{took.load:.0%}",
+        ])  # fmt: skip
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("orders", nargs="*", type=int, default=SIZES)
+    parser.add_argument(
+        "--only", default=",".join(NAMES), help="of spark, pandas and duckdb; RESULTS.md stays as it is"
+    )
+    arguments = parser.parse_args()
+    chosen = [name for name in NAMES if name in arguments.only.split(",")]
+    results: list[Result] = []
+    for orders in arguments.orders or SIZES:
+        data = raw_data(orders)
+        config = write_config(data, CHECKOUT / "data" / f"bench-out-{orders}")
+        warm(data)
+        of_size = [run_one(name, config, orders) for name in chosen]
+        results += compared(of_size, config)
+        shutil.rmtree(config.parent / "duckdb" / "spill", ignore_errors=True)
+    text = markdown_table(HEAD, rows(results))
+    print(text)
+    if len(chosen) == len(NAMES):
+        put("run.py", f"{circumstances()}\n\n{text}")
+    return int(any(result.verdict not in ("", "out of memory") for result in results))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

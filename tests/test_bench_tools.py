@@ -1,0 +1,100 @@
+"""What the benchmark judges by: memory of a process tree, its limit, and files compared a few columns at a time."""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import compare
+import duckdb_pipeline
+import report
+from measure import measure
+
+MIB = 2**20
+GRANDCHILD = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-c', sys.argv[1]]))"
+
+
+def tree_of(work: str) -> list[str]:
+    """A process that does nothing but start another one, which does the work."""
+    return [sys.executable, "-c", GRANDCHILD, work]
+
+
+def test_memory_and_processor_time_are_those_of_the_whole_tree(tmp_path):
+    work = f"import time\nx = bytearray({300 * MIB})\nend = time.process_time() + 0.6\nwhile time.process_time() < end: pass"
+    took = measure(tree_of(work), tmp_path / "log", limit=2000 * MIB)
+    assert took.code == 0 and not took.out_of_memory
+    assert 300 * MIB < took.peak < 400 * MIB
+    assert took.seconds > 0.6 and 0.6 < took.cpu < 5
+
+
+def test_a_tree_over_the_limit_is_ended_and_told_as_out_of_memory(tmp_path):
+    took = measure(
+        tree_of(f"x = bytearray({300 * MIB})\nimport time\ntime.sleep(60)"), tmp_path / "log", limit=200 * MIB
+    )
+    assert took.out_of_memory and took.code != 0 and took.seconds < 30
+
+
+def test_an_error_for_want_of_memory_is_told_as_such_and_another_failure_is_not(tmp_path):
+    assert measure(tree_of("raise MemoryError"), tmp_path / "log", limit=2000 * MIB).out_of_memory
+    failed = measure(tree_of("raise ValueError"), tmp_path / "log", limit=2000 * MIB)
+    assert failed.code == 1 and not failed.out_of_memory
+
+
+def frame(rows: int = 50) -> pd.DataFrame:
+    columns = {f"c{at}": range(at, at + rows) for at in range(3 * compare.AT_ONCE)}
+    names = pd.Series([["a", "b"]] * rows)
+    return pd.DataFrame({"id": range(rows), **columns, "names": names, "share": [number / 3 for number in range(rows)]})
+
+
+def in_file(table: pd.DataFrame, path: Path) -> str:
+    table.to_parquet(path, index=False)
+    return str(path)
+
+
+def test_files_are_compared_in_every_column_whatever_the_order_of_rows(tmp_path):
+    good = in_file(frame(), tmp_path / "good")
+    turned = frame().sample(frac=1, random_state=1)
+    nearly = turned.assign(share=turned["share"] * (1 + 1e-12))
+    assert compare.file_differences(good, in_file(nearly, tmp_path / "nearly"), ["id"], ordered_columns=True) == []
+    wrong = turned.assign(c1=turned["c1"].where(turned["id"] != 7, 0), c23=turned["c23"].where(turned["id"] > 1, 0))
+    wrong["names"] = [["b", "a"] if at == 3 else names for at, names in zip(wrong["id"], wrong["names"], strict=True)]
+    assert compare.file_differences(good, in_file(wrong, tmp_path / "wrong"), ["id"]) == [
+        "c1: 1 of 50 rows differ",
+        "c23: 2 of 50 rows differ",
+        "names: 1 of 50 rows differ",
+    ]
+
+
+def test_files_with_other_columns_rows_or_keys_are_not_equal(tmp_path):
+    good = in_file(frame(), tmp_path / "good")
+    less = in_file(frame().drop(columns="c3"), tmp_path / "less")
+    assert compare.file_differences(good, less, ["id"]) == ["columns missing: ['c3'], too many: []"]
+    assert compare.file_differences(good, in_file(frame(49), tmp_path / "few"), ["id"]) == ["49 rows instead of 50"]
+    other = in_file(frame().assign(id=range(1, 51)), tmp_path / "other")
+    assert compare.file_differences(good, other, ["id"]) == ["id: 50 of 50 rows differ"]
+
+
+@pytest.mark.usefixtures("sample_run")
+@pytest.mark.parametrize("step", list(compare.KEYS))
+def test_the_pipeline_in_duckdb_gives_the_same_tables(step, sample_config, duckdb_tables):
+    expected, actual = f"{duckdb_tables}/{step}.parquet", compare.output_paths(sample_config)[step]
+    is_ordered = step not in compare.UNORDERED
+    assert compare.file_differences(expected, actual, compare.KEYS[step], ordered_columns=is_ordered) == []
+
+
+@pytest.fixture(scope="module")
+def duckdb_tables(sample_config, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("duckdb")
+    duckdb_pipeline.run(duckdb_pipeline.connect("2GB", 2, folder / "spill"), sample_config, folder)
+    return folder
+
+
+def test_a_section_of_the_results_is_replaced_and_the_rest_stays(tmp_path):
+    path = tmp_path / "RESULTS.md"
+    path.write_text("# By hand\n")
+    for section, text in (("one", "first"), ("two", "other"), ("one", "second")):
+        report.put(section, text, path)
+    body = path.read_text()
+    assert body.startswith("# By hand\n") and "first" not in body
+    assert body.index("second") < body.index("other") < body.index("end of two")
