@@ -1,6 +1,8 @@
 """The Spark session: the same settings on classic Spark, Databricks and Spark Connect."""
 
 import atexit
+import hashlib
+import io
 import logging
 import os
 import shutil
@@ -117,18 +119,31 @@ def configure(spark: SparkSession, conf: Mapping[str, str] | None = None) -> Non
 
 
 def ship_package(spark: SparkSession) -> None:
-    """Send this package to the executors where it runs from a checkout; an installed one is there already."""
+    """Send this package to the executors where it runs from a checkout; an installed one is there already.
+
+    Sent again after an edit, in a session that stays (a notebook), it is another file: Spark fails every task where a
+    file of the same name changes.
+    """
     folder = Path(blitz.__file__).parent
     if not folder.is_dir() or "site-packages" in folder.parts or "dist-packages" in folder.parts:
         return
     scratch = tempfile.mkdtemp(prefix="blitz-")  # executors may fetch it from here until the driver ends
     atexit.register(shutil.rmtree, scratch, ignore_errors=True)
-    archive = Path(scratch) / "blitz.zip"
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file() and path.suffix in (".py", ".json", ".j2"):
-                packed.write(path, Path("blitz") / path.relative_to(folder))
+    data = _packed(folder)
+    archive = Path(scratch) / f"blitz-{hashlib.sha256(data).hexdigest()[:12]}.zip"
+    archive.write_bytes(data)
     if is_connect(spark):
         spark.addArtifacts(str(archive), pyfile=True)
     else:
         spark.sparkContext.addPyFile(str(archive))
+
+
+def _packed(folder: Path) -> bytes:
+    """The package as a zip file, byte for byte the same for the same sources."""
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as packed:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and path.suffix in (".py", ".json", ".j2"):
+                name = str(Path("blitz") / path.relative_to(folder))
+                packed.writestr(zipfile.ZipInfo(name), path.read_bytes(), zipfile.ZIP_DEFLATED)
+    return sink.getvalue()
