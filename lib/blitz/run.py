@@ -4,7 +4,8 @@ import json
 import logging
 import platform
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -55,19 +56,38 @@ def chosen_steps(names: str | None) -> tuple[str, ...]:
 def preflight(config: Config, steps: Sequence[str]) -> Preflight:
     """Prove the rules, find every file, check every schema and model that the steps need; no Spark.
 
-    Raises RuleError, ConfigError, InputError or PayloadError, each with everything that it found.
+    Raises RuleError or ConfigError for what the config says, else one InputError with everything that is missing.
     """
-    channels = [step for step in steps if step in CHANNELS]
-    inputs = raw_inputs(config.feature_pipeline, channels) if channels or "customers" in steps else None
-    rules, payloads = None, {}
+    rules = None
     if "segments" in steps or "microsegments" in steps:
         rules = load_rules(config.segmentation.rules_path)
         require_proven(rules)
         validate_segments(config, segment_names(rules))
-    if "microsegments" in steps:
-        payloads = _payloads(config)
-    check_published_inputs(config, steps)
-    return Preflight(tuple(steps), inputs, inputs.mappings().menu if inputs else None, rules, payloads)
+    channels = [step for step in steps if step in CHANNELS]
+    inputs = menu = None
+    payloads: dict[str, Payload] = {}
+    problems: list[str] = []
+    with _listed(problems):
+        if channels or "customers" in steps:
+            inputs = raw_inputs(config.feature_pipeline, channels)
+            menu = inputs.mappings().menu
+    with _listed(problems):
+        if "microsegments" in steps:
+            payloads = _payloads(config)
+    with _listed(problems):
+        check_published_inputs(config, steps)
+    if problems:
+        raise InputError("\n".join(problems))
+    return Preflight(tuple(steps), inputs, menu, rules, payloads)
+
+
+@contextmanager
+def _listed(problems: list[str]) -> Iterator[None]:
+    """Let the checks after this block run as well: an error of the input is listed, not raised."""
+    try:
+        yield
+    except InputError as error:
+        problems.append(str(error))
 
 
 def _payloads(config: Config) -> dict[str, Payload]:
