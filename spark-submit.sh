@@ -30,6 +30,11 @@ export PYSPARK_PYTHON=${PYSPARK_PYTHON:-$venv/bin/python} PYSPARK_DRIVER_PYTHON=
 export PATH="$venv/bin:$PATH"
 if [ -n "${SPARK_HOME:-}" ] && [ ! -x "$SPARK_HOME/bin/spark-submit" ]; then unset SPARK_HOME; fi
 
+# The terminal is for the job's own lines: Spark's start would put forty of its own before them.
+if [[ "$* ${SPARK_SUBMIT_OPTS:-}" != *log4j* && ! -e "${SPARK_CONF_DIR:-${SPARK_HOME:-/none}/conf}/log4j2.properties" ]]; then
+    export SPARK_SUBMIT_OPTS="-Dlog4j2.configurationFile=file:$here/conf/log4j2.properties ${SPARK_SUBMIT_OPTS:-}"
+fi
+
 # The config file's Spark settings, before the user's own: of two equal keys spark-submit takes the last.
 settings=()
 while IFS= read -r -d '' word; do settings+=("$word"); done < <("$venv/bin/python" "$here/scripts/start_settings.py" "$@")

@@ -85,6 +85,7 @@ def broken(config: dict, tmp_path: Path, how: str) -> None:
     if how == "missing file":
         feature_pipeline["common"]["store_master_path"] = f"{tmp_path}/no_such.csv"
         feature_pipeline["swiggy"]["orders_data_path"] = f"{tmp_path}/no_such_folder"
+        segmentation["segment_1_5_5_model"] = f"{tmp_path}/no_such_model.pkl"
     elif how == "empty folder":
         (tmp_path / "nothing").mkdir()
         feature_pipeline["ownapp"]["order_items_data_path"] = f"{tmp_path}/nothing"
@@ -108,7 +109,7 @@ def broken(config: dict, tmp_path: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("how", "code", "fragments"),
     [
-        ("missing file", 1, ["no_such.csv", "no_such_folder"]),
+        ("missing file", 1, ["no_such.csv", "no_such_folder", "no_such_model.pkl"]),
         ("empty folder", 1, ["nothing"]),
         ("missing column", 1, ["menu.csv", "ProductCode", "Clubbed base product category"]),
         ("wrong type", 2, ["common.months_offset", "timezon", 'did you mean "timezone"']),
@@ -160,6 +161,7 @@ def test_spark_submit_on_executors_of_their_own(config, tmp_path):
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "Micro-segments of" in done.stdout and "Manifest: " in done.stdout
+    assert "INFO BlockManager" not in done.stderr and "Setting Spark log level" in done.stderr
     micro = pd.read_parquet(config["segmentation"]["output_microsegments_path"])
     assert len(micro) > 50 and set(micro["microcluster"]) >= {"0", "1"}
 
@@ -181,6 +183,17 @@ def test_spark_submit_sh_passes_everything_through(tmp_path):
         text=True,
     )
     assert missing.returncode == 2 and "make setup" in missing.stderr
+
+
+def test_spark_submit_sh_leaves_the_terminal_to_the_job(config, tmp_path):
+    environment = bare_environment(BLITZ_VENV=str(Path(sys.executable).parents[1]))
+    arguments = ["jobs/run_all.py", "--conf", write(tmp_path, config), "--dry-run"]
+    done = subprocess.run(
+        [CHECKOUT / "spark-submit.sh", *arguments], env=environment, cwd=CHECKOUT, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and done.stdout.startswith("Run date 2025-07-01"), done.stderr
+    java_says = "WARNING: Using incubator modules"
+    assert [line for line in done.stderr.splitlines() if not line.startswith(java_says)] == []
 
 
 def test_every_job_helps():

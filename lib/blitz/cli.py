@@ -15,6 +15,7 @@ from pathlib import Path
 from blitz import console, storage
 from blitz.config import Config, load_config
 from blitz.errors import BlitzError, ConfigError, RuleError
+from blitz.failures import reason
 from blitz.pipelines import RunContext
 from blitz.run import STEPS, chosen_steps, manifest, manifest_path, preflight, run_steps, write_manifest
 from blitz.session import open_session
@@ -79,8 +80,8 @@ def guarded(job: str, work: Callable[[], None]) -> int:
             return _ended(job, INTERRUPTED, "interrupted; what was published before is unchanged")
         except Exception as error:
             log.debug("the run failed", exc_info=True)
-            first = (str(error).strip().splitlines() or [""])[0][:300]
-            return _ended(job, FAILED, f"failed: {type(error).__name__}: {first}; the trace is in {debug_log}")
+            where = "".join(f"{note}: " for note in getattr(error, "__notes__", ()))
+            return _ended(job, FAILED, f"failed: {where}{reason(error)}; the trace is in {debug_log}")
     return OK
 
 

@@ -159,6 +159,9 @@ def run_steps(
                 result = segmenter.results[step]
         except BlitzError as error:
             raise type(error)(f"{step}: {error}") if not isinstance(error, ConfigError) else error from error
+        except Exception as error:
+            error.add_note(step)
+            raise
         assert result is not None
         results.append(result)
         log.info("%s: %s rows, %.1f s, %s", step, f"{result.output.rows:,}", result.seconds, result.output.path)

@@ -79,14 +79,28 @@ def _start(app: str, conf: Mapping[str, str], s3_endpoint: str | None) -> SparkS
     given = SparkConf()
     if given.get("spark.master", "local[*]").startswith("local"):
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # workers run this Python, not the first on the PATH
-    settings = {"spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower(), **_s3(s3_endpoint), **conf}
+    # On a cluster the driver's log is all there is; on a terminal its traces would bury the one message that counts.
+    level = "FATAL" if given.get("spark.master", "local[*]").startswith("local") else "ERROR"
+    progress = str(_on_terminal()).lower()
+    settings = {"spark.ui.showConsoleProgress": progress, "spark.log.level": level, **_s3(s3_endpoint), **conf}
     builder = SparkSession.builder.appName(given.get("spark.app.name", app))
     for key, value in settings.items():
         if not given.contains(key):
             builder = builder.config(key, value)
-    spark = builder.getOrCreate()
-    spark.sparkContext.setLogLevel(given.get("spark.log.level", "ERROR"))
-    return spark
+    return builder.getOrCreate()
+
+
+def _on_terminal() -> bool:
+    """Whether Spark's errors go to a terminal, where it can draw its progress bar.
+
+    spark-submit runs this process with a pipe for its outputs; what counts are those of the parent, Spark itself.
+    """
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:
+        return sys.stderr.isatty()
+    try:
+        return os.readlink(f"/proc/{os.getppid()}/fd/2").startswith(("/dev/pts/", "/dev/tty"))
+    except OSError:  # no Linux
+        return False
 
 
 def _s3(endpoint: str | None) -> dict[str, str]:
