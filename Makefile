@@ -7,7 +7,7 @@ LOCK := requirements/$(if $(filter 3.5,$(SPARK)),spark35,spark40).txt
 PYTHON_IN_VENV := $(VENV)/bin/python
 PYTEST := $(PYTHON_IN_VENV) -m pytest -q
 
-.PHONY: help setup run sample test test-slow test-matrix lint format bench dist clean lock
+.PHONY: help setup run sample test test-slow test-matrix lint format bench bench-load bench-segments dist clean lock
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -48,6 +48,12 @@ format: setup ## format the code
 
 bench: setup ## measure against pandas and DuckDB (SIZES="500000 2000000")
 	$(PYTHON_IN_VENV) benchmarks/run.py $(SIZES)
+
+bench-load: setup ## the whole run with little memory, and over skewed data (ORDERS, 5,000,000 unless given)
+	$(PYTHON_IN_VENV) benchmarks/load.py $(if $(filter file,$(origin ORDERS)),,$(ORDERS))
+
+bench-segments: setup ## segments and micro-segments of a million customers, and Python's share
+	PYTHONPATH=lib $(PYTHON_IN_VENV) benchmarks/segments.py
 
 dist: setup ## the wheel, and the locked libraries without Spark as dist/environment.tar.gz
 	@rm -rf dist build && mkdir -p dist

@@ -19,11 +19,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7, help="equal seeds give equal data")
     parser.add_argument("--out", default="data/sample", help="folder to write to")
     parser.add_argument("--no-models", action="store_true", help="raw data alone, without the plans' models")
+    parser.add_argument("--skew", action="store_true", help="half of all orders in one store, 200,000 by one customer")
     arguments = parser.parse_args()
     if arguments.orders < FEWEST_ORDERS:
         parser.error(f"--orders: at least {FEWEST_ORDERS:,}; fewer would leave segments empty")
     started = time.monotonic()
-    write_sample(arguments.orders, arguments.seed, arguments.out, with_models=not arguments.no_models)
+    models = not arguments.no_models
+    write_sample(arguments.orders, arguments.seed, arguments.out, with_models=models, skewed=arguments.skew)
     print(f"{arguments.orders:,} orders in {arguments.out}, {time.monotonic() - started:.1f} s")
 
 

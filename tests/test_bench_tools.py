@@ -1,5 +1,6 @@
 """What the benchmark judges by: memory of a process tree, its limit, and files compared a few columns at a time."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 import compare
 import duckdb_pipeline
 import report
+from blitz.sample.generate import write_sample
+from load import unbalanced
 from measure import measure
 
 MIB = 2**20
@@ -98,3 +101,20 @@ def test_a_section_of_the_results_is_replaced_and_the_rest_stays(tmp_path):
     body = path.read_text()
     assert body.startswith("# By hand\n") and "first" not in body
     assert body.index("second") < body.index("other") < body.index("end of two")
+
+
+def test_skewed_samples_have_one_great_store_and_one_great_customer(tmp_path):
+    write_sample(20_000, 7, str(tmp_path), with_models=False, skewed=True)
+    orders = pd.read_parquet(tmp_path / "sales", columns=["id", "store_id_id"])
+    assert 0.49 < orders["store_id_id"].value_counts(normalize=True).iloc[0] < 0.52
+    mapping = pd.read_csv(tmp_path / "received_over_email/customer_invoice_mapping.csv", dtype=str)
+    per_customer = mapping["customer_code_ty"].value_counts()
+    assert per_customer.iloc[0] > 5_000 and per_customer.iloc[1] < 1_000  # every other order of the own app
+
+
+def test_a_manifest_whose_rows_do_not_add_up_is_named(tmp_path):
+    path = tmp_path / "manifest.json"
+    account = {"table": "orders", "read": 10, "kept": 7, "dropped": {"duplicate": 2, "no_customer": 1}}
+    for kept, wrong in ((7, ""), (6, "rows do not add up: orders")):
+        path.write_text(json.dumps({"steps": {"ownapp": {"accounts": [account | {"kept": kept}]}}}))
+        assert unbalanced(path) == wrong

@@ -8,19 +8,21 @@ import pandas as pd
 from blitz.sample import files
 from blitz.sample.menu import build_menu, build_stores
 from blitz.sample.models import write_models
-from blitz.sample.orders import Lines, Orders, edge_times, make_lines, make_orders
+from blitz.sample.orders import Lines, Orders, edge_times, make_lines, make_orders, skew
 from blitz.sample.people import build_people
 
 SHARES = {"ownapp": 0.55, "swiggy": 0.20, "instore": 0.25}
 FIRST_ID = {"ownapp": 1_000_000, "swiggy": 5_000_000_000}
 FEWEST_ORDERS = 2_000
+SKEWED_ORDERS = 200_000  # of one customer, where there are twice as many
 FOLDERS = {"ownapp": ("sales", "salesdetail"), "swiggy": ("swiggy_sales", "swiggy_salesdetail")}
 
 
-def write_sample(orders: int, seed: int, out: str, with_models: bool = True) -> None:
+def write_sample(orders: int, seed: int, out: str, with_models: bool = True, skewed: bool = False) -> None:
     """Write sample raw data of about ``orders`` orders, and models for every plan, under ``out``.
 
-    The same arguments give the same data. Below FEWEST_ORDERS some segments would be empty.
+    The same arguments give the same data. Below FEWEST_ORDERS some segments would be empty. ``skewed``: one store has
+    half of all orders, and one customer SKEWED_ORDERS of the own app.
     """
     rng = np.random.default_rng(seed)
     root = Path(out)
@@ -30,6 +32,8 @@ def write_sample(orders: int, seed: int, out: str, with_models: bool = True) -> 
     mapping = []
     for channel, share in SHARES.items():
         heads = make_orders(rng, people, stores, max(200, int(orders * share)), channel)
+        if skewed:
+            skew(heads, SKEWED_ORDERS if channel == "ownapp" else 0)
         _put_edges(heads)
         lines = make_lines(rng, people, menu, heads)
         made[channel] = heads, lines

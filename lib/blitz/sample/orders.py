@@ -58,6 +58,12 @@ def make_orders(rng: np.random.Generator, people: People, stores: Stores, count:
     return Orders(customer[order], local[order], store[order])
 
 
+def skew(orders: Orders, by_one: int) -> None:
+    """Put every other order into the first store, and give ``by_one`` of the others to the first customer."""
+    orders.store[::2] = 0
+    orders.customer[1 : 2 * by_one : 2] = 0
+
+
 def _is(certain: np.ndarray, count: int) -> np.ndarray:
     return np.arange(count) < len(certain)
 
