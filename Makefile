@@ -7,7 +7,7 @@ LOCK := requirements/$(if $(filter 3.5,$(SPARK)),spark35,spark40).txt
 PYTHON_IN_VENV := $(VENV)/bin/python
 PYTEST := $(PYTHON_IN_VENV) -m pytest -q
 
-.PHONY: help setup run sample test test-slow test-matrix lint format bench bench-load bench-segments dist clean lock
+.PHONY: help setup run sample test test-slow test-matrix lint format docs bench bench-load bench-segments dist clean lock
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -45,6 +45,9 @@ lint: setup ## formatting, lint, types, import arrows
 format: setup ## format the code
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
+
+docs: setup ## write the column tables of docs/data.md again, from the code
+	$(PYTHON_IN_VENV) scripts/docs_columns.py
 
 bench: setup ## measure against pandas and DuckDB (SIZES="500000 2000000")
 	$(PYTHON_IN_VENV) benchmarks/run.py $(SIZES)
