@@ -154,13 +154,12 @@ def main() -> int:
         data = raw_data(orders)
         config = write_config(data, CHECKOUT / "data" / f"bench-out-{orders}")
         warm(data)
-        of_size = [run_one(name, config, orders) for name in chosen]
-        results += compared(of_size, config)
+        of_size = compared([run_one(name, config, orders) for name in chosen], config)
         shutil.rmtree(config.parent / "duckdb" / "spill", ignore_errors=True)
-    text = markdown_table(HEAD, rows(results))
-    print(text)
-    if len(chosen) == len(NAMES):
-        put("run.py", f"{circumstances()}\n\n{text}")
+        if len(chosen) == len(NAMES):  # a section per size: one of them can be measured again
+            put(f"run.py {orders}", f"{circumstances()}\n\n{markdown_table(HEAD, rows(of_size))}")
+        results += of_size
+    print(markdown_table(HEAD, rows(results)))
     return int(any(result.verdict not in ("", "out of memory") for result in results))
 
 
