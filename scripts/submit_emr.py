@@ -105,7 +105,7 @@ def config_of(code: str, arguments: list[str]) -> tuple[list[str], dict[str, str
             target = deploy.address(code, "conf/", path, data)
             uploads[target] = data
             arguments = replaced(arguments, f"--{option}", target)
-    return arguments, deploy.spark_settings(config), uploads
+    return arguments, dict(config.spark), uploads
 
 
 def whole(path: str) -> bytes:

@@ -61,7 +61,6 @@ def test_the_step_for_emr_on_ec2(tmp_path):
     expected = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in prod.items()}
     expected["spark.sql.shuffle.partitions"] = "64"  # the command line wins
     assert {key: confs[key] for key in expected} == expected
-    assert confs["spark.driver.extraJavaOptions"] == "-XX:-DontCompileHugeMethods"
 
 
 def test_the_job_run_for_emr_serverless(environment):
@@ -87,7 +86,6 @@ def test_the_job_run_for_emr_serverless(environment):
     (defaults,) = overrides["applicationConfiguration"]
     assert defaults["classification"] == "spark-defaults"
     assert defaults["properties"]["spark.sql.shuffle.partitions"] == "800"
-    assert defaults["properties"]["spark.driver.extraJavaOptions"] == "-XX:-DontCompileHugeMethods"
     assert overrides["monitoringConfiguration"]["s3MonitoringConfiguration"]["logUri"] == "s3://bucket/logs/"
 
 

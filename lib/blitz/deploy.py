@@ -14,19 +14,8 @@ from blitz.config_values import scheme_of
 from blitz.errors import ConfigError
 
 PYTHON = "./environment/bin/python"  # where the archive is unpacked beside driver and executors
-DRIVER_OPTIONS = "spark.driver.extraJavaOptions"
-# HotSpot leaves methods over 8 KB of bytecode interpreted; Spark generates longer ones for wide aggregations.
-COMPILE_HUGE_METHODS = "-XX:-DontCompileHugeMethods"
 _LOCAL_SCHEMES = ("", "file", "dbfs")
 _PATH_KEYS = ("_path", "_pattern", "_model", "mapping_file")
-
-
-def spark_settings(config: Config) -> dict[str, str]:
-    """The config's Spark settings, with the driver's JIT option that wide aggregations need."""
-    options = config.spark.get(DRIVER_OPTIONS, "")
-    if "DontCompileHugeMethods" not in options:
-        options = f"{options} {COMPILE_HUGE_METHODS}".strip()
-    return {**config.spark, DRIVER_OPTIONS: options}
 
 
 def check_reachable(config: Config) -> None:

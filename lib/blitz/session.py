@@ -32,6 +32,9 @@ WISHED = {
     "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
     "spark.sql.parquet.int96RebaseModeInRead": "CORRECTED",
     "spark.sql.adaptive.enabled": "true",
+    # HotSpot leaves methods over 8 KB of bytecode interpreted, and code of wide rows is longer: such a stage
+    # runs as separate operators, whose code is cut into small methods (benchmarks/RESULTS.md).
+    "spark.sql.codegen.hugeMethodLimit": "8000",
     # A stage that turns out empty would take its row counts with it.
     "spark.sql.adaptive.optimizer.excludedRules": ("org.apache.spark.sql.execution.adaptive.AQEPropagateEmptyRelation"),
 }
