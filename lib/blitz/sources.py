@@ -16,8 +16,6 @@ from blitz.tables import BAD_RECORD, BAD_TIMESTAMP, REASON, Field, Kind
 
 _EXTRA = "_extra"  # what stands behind the last column of a CSV header: the columns of such a line have shifted
 _UNREAD = "_unread"  # never selected: keeps Spark's CSV column pruning on, which pads short lines instead of failing
-_ISO_TIME = r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}.*)?$"
-_HAS_ZONE = r"^.{16}.*(Z|UTC|GMT|[+-]\d{2}(:?\d{2})?)$"
 _SPARK_TYPES = {"integer": "bigint", "float": "double", "decimal": "double", "boolean": "boolean"}
 _WIDENING = ("boolean", "bigint", "double")  # each holds what the ones before hold
 
@@ -222,7 +220,7 @@ def _time(column: RawColumn, local_zone: str | None) -> Column:
         value = F.timestamp_micros(F.expr(f"({nanos} - pmod({nanos}, 1000L)) div 1000L"))
     elif column.physical == "text":
         text = _text(column)
-        value = F.when(text.rlike(_ISO_TIME), text.cast("timestamp"))
+        value = F.when(_is_iso_time(text), text.cast("timestamp"))
     else:
         value = cell.cast("timestamp")
     if local_zone is None:
@@ -231,8 +229,27 @@ def _time(column: RawColumn, local_zone: str | None) -> Column:
     if column.physical in ("nanos", "instant"):
         return shifted
     if column.physical == "text":
-        return F.when(_text(column).rlike(_HAS_ZONE), shifted).otherwise(value)
+        return F.when(_has_zone(_text(column)), shifted).otherwise(value)
     return value
+
+
+def _is_iso_time(text: Column) -> Column:
+    """Whether a text begins as a full date does and, if it goes on, goes on as a time does; the cast checks the rest.
+
+    The cast alone would take "2025", "2025-1-1" and, as today's, "12:30". Compared by place: a regular expression costs
+    a run's largest file, the customer mapping, more than all the rest of its reading.
+    """
+
+    def at(place: int, *chars: str) -> Column:
+        return F.substring(text, place, 1).isin(*chars)
+
+    is_date = at(5, "-") & at(8, "-")
+    return is_date & ((F.length(text) == 10) | ((F.length(text) >= 16) & at(11, " ", "T") & at(14, ":")))
+
+
+def _has_zone(text: Column) -> Column:
+    """Whether anything but digits and marks of a time stands behind the minutes: Z, UTC, +05:30, a region's name."""
+    return (F.length(text) > 16) & (F.translate(F.substring(text, 17, 64), "0123456789:. ", "") != "")
 
 
 _CASTS: dict[Kind, Callable[[RawColumn], Column]] = {
