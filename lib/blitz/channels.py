@@ -50,8 +50,9 @@ class Channel:
 
 
 def instore_key(invoice: Column, store: Column, local_time: Column) -> Column:
-    """Invoice, store and local date as one text; null where any is null."""
-    return F.concat(store, F.lit(KEY_SEPARATOR), F.to_date(local_time).cast("string"), F.lit(KEY_SEPARATOR), invoice)
+    """Invoice, store and local date as one text; null where any is null. The invoice stands first: sorts compare the
+    first bytes, and those of the store are the same in many rows."""
+    return F.concat(invoice, F.lit(KEY_SEPARATOR), store, F.lit(KEY_SEPARATOR), F.to_date(local_time).cast("string"))
 
 
 def _app_channel(name: str, label: str) -> Channel:

@@ -97,6 +97,8 @@ def customer_keys(mapping: DataFrame, channel: Channel) -> DataFrame:
     rows = mapping.select(key.alias("order_key"), F.col("customer_code_ty").alias("customer"))
     return (
         rows.where(F.col("order_key").isNotNull() & F.col("customer").isNotNull())
+        # The least of texts is found by sorting, and the join sorts by this key anyway: shuffled first, it is one sort.
+        .repartition("order_key")
         .groupBy("order_key")
         .agg(F.min("customer").alias("algonomy_id"), F.max("customer").alias("largest"))
         .select("order_key", "algonomy_id", (F.col("algonomy_id") != F.col("largest")).alias("is_conflict"))
