@@ -79,7 +79,7 @@ def test_times_count_whole_days(spark, world):
     world.order(id=1, order_placed_datetime=utc("2025-06-10 12:00:00"))
     world.order(id=2, order_placed_datetime=utc("2025-06-30 11:59:59"))
     world.bill(InvoiceNo="1", BussTime="2025-06-30 21:00:00")
-    world.order(id=3, customer="b", order_placed_datetime=utc("2025-07-01 00:00:00"))
+    world.order(id=3, customer="b", order_placed_datetime=utc("2025-06-30 23:59:59.999999"))
     rows, _ = run(spark, world)
     a, b = rows["0007"], rows["b"]
     assert (a["ownapp_recency"], a["ownapp_tenure_days"], a["ownapp_avg_days_between_orders"]) == (0, 20, 20.0)

@@ -216,7 +216,7 @@ def test_too_many_rejected_rows_stop_the_run(ran, spark):
     assert strict.code == 1
     assert published() == before
     (line,) = [line for line in strict.said.splitlines() if line.startswith("run_all: failed")]
-    assert "ownapp orders: 8.20% of 122 rows cannot be read (bad_record 5, bad_timestamp 5)" in line
+    assert "ownapp orders: 8.13% of 123 rows cannot be read (bad_record 5, bad_timestamp 5)" in line
     assert "max_rejected_fraction = 8.00%" in line and f"{ran.out}/quarantine/ownapp" in line
     assert len(pd.read_parquet(ran.out / "quarantine/ownapp")) == 14
     assert "swiggy: started" not in strict.said and "CUST-LEAK" not in strict.said
