@@ -10,7 +10,7 @@ PYTEST := $(PYTHON_IN_VENV) -m pytest -q
 .PHONY: help setup run sample test test-slow test-matrix lint format docs bench bench-load bench-segments dist clean lock
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
 setup: ## make the virtual environment from the lock (SPARK=4.0 or 3.5), and Java if there is none
 	@cmp -s $(LOCK) $(VENV)/.lock || scripts/setup.sh $(VENV) $(LOCK)
@@ -42,7 +42,8 @@ lint: setup ## formatting, lint, types, import arrows
 	$(VENV)/bin/mypy
 	PYTHONPATH=lib $(VENV)/bin/lint-imports
 
-format: setup ## format the code
+format: setup ## format the code, clear the notebooks' outputs
+	$(PYTHON_IN_VENV) scripts/clear_notebooks.py notebooks/*.ipynb
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
