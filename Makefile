@@ -5,6 +5,8 @@ SEED ?= 7
 VENV := $(if $(filter 3.5,$(SPARK)),.venv-spark35,.venv)
 LOCK := requirements/$(if $(filter 3.5,$(SPARK)),spark35,spark40).txt
 PYTHON_IN_VENV := $(VENV)/bin/python
+# A run of under a minute ends before the second compiler pays: with the first alone 66 to 44 processor seconds.
+SHORT_RUN := -XX:+UseParallelGC -XX:TieredStopAtLevel=1
 PYTEST := $(PYTHON_IN_VENV) -m pytest -q
 
 .PHONY: help setup run sample test test-slow test-matrix lint format docs bench bench-load bench-segments dist clean lock
@@ -23,7 +25,7 @@ data/sample-$(ORDERS)-$(SEED).done: | setup
 sample: data/sample-$(ORDERS)-$(SEED).done ## sample raw data and models in data/sample (ORDERS, SEED)
 
 run: setup sample ## the whole run on the sample data
-	@BLITZ_VENV=$(VENV) ./spark-submit.sh jobs/run_all.py --conf conf/local.json
+	@BLITZ_VENV=$(VENV) ./spark-submit.sh --driver-java-options "$(SHORT_RUN)" jobs/run_all.py --conf conf/local.json
 
 test: setup ## the tests, without the slow ones
 	$(PYTEST) -m "not slow"
