@@ -1,0 +1,47 @@
+"""Steps that run side by side: both errors are told, and what one of them publishes is whole."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from blitz.cli import main
+from world import World
+
+
+@pytest.fixture
+def world(tmp_path) -> World:
+    world = World(tmp_path)
+    world.run = {"max_rejected_fraction": 0}
+    world.order(id=1)
+    world.order("swiggy", id=11)
+    world.bill()
+    return world
+
+
+def run(world: World) -> tuple[int, dict]:
+    body = world.config()
+    path = world.root / "conf.json"
+    path.write_text(json.dumps(body))
+    return main("run_all", "test", argv=["--conf", str(path), "--steps", "ownapp,swiggy,instore"]), body
+
+
+@pytest.mark.usefixtures("spark")
+def test_two_steps_that_fail_are_both_told(world, capsys):
+    world.order("swiggy", id=12, order_placed_datetime=None)
+    world.bill(InvoiceNo="901", BussTime="soon")
+    code, _ = run(world)
+    said = capsys.readouterr().err
+    assert code == 1
+    assert "run_all: failed: swiggy: swiggy orders: 50.00% of 2 rows cannot be read" in said
+    assert "failed, too: instore: instore orders: 50.00% of 2 rows cannot be read" in said
+
+
+@pytest.mark.usefixtures("spark")
+def test_a_step_ends_whole_where_the_one_beside_it_fails(world, capsys):
+    world.order("swiggy", id=12, order_placed_datetime=None)
+    code, body = run(world)
+    said = capsys.readouterr().err
+    assert code == 1 and "failed: swiggy" in said and "failed, too" not in said
+    rows = pd.read_parquet(body["feature_pipeline"]["instore"]["output_path"])
+    assert list(rows["order_id"]) == ["900"]
