@@ -3,6 +3,7 @@
 BLITZ_TEST_ORDERS sets the size (10,000). With SPARK_REMOTE set the same test runs on Spark Connect.
 """
 
+import hashlib
 from typing import Any
 
 import pandas as pd
@@ -11,7 +12,7 @@ import pytest
 
 import compare
 import pandas_pipeline
-from conftest import ORDERS
+from conftest import CHECKOUT, ORDERS
 
 SEGMENTS = {
     *(f"Seg1_5_{place}" for place in range(1, 9)),
@@ -75,6 +76,13 @@ def test_the_comparison_notices_what_is_wrong_in_an_output(sample_config, expect
     ]
     turned = good[["Segment", "algonomy_id"]]
     assert compare.compare_outputs({"segments": turned}, sample_config) == ["segments: columns in another order"]
+
+
+def test_the_manifest_names_the_code_that_ran(sample_run):
+    folder = CHECKOUT / "lib/blitz"
+    names = [str(path.relative_to(folder)) for kind in ("py", "json", "j2") for path in folder.rglob(f"*.{kind}")]
+    lines = [f"{name}\0{hashlib.sha256((folder / name).read_bytes()).hexdigest()}\n" for name in sorted(names)]
+    assert sample_run["code"] == hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def test_every_row_is_accounted_for(sample_run):

@@ -1,5 +1,6 @@
 """A run: its steps in order, what it checks before the first, and the manifest that it leaves."""
 
+import hashlib
 import json
 import logging
 import platform
@@ -9,7 +10,9 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
+from importlib.resources.abc import Traversable
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -225,6 +228,7 @@ def manifest(
         "run_id": run_id,
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "config_hash": config.config_hash,
+        "code": code_hash(),
         "versions": versions(spark),
         "models": {key: payload.sha256 for key, payload in ready.payloads.items()},
         "rules": rules_hash(ready.rules) if ready.rules else None,
@@ -242,11 +246,28 @@ def manifest(
             for result in results
         },
     }
-    if ready.inputs:
+    if config.feature_pipeline_body:
         common = config.feature_pipeline.common
         body["run_date"] = common.current_run_date.isoformat()
         body["cutoff_date"] = config.feature_pipeline.customer.cutoff_date.isoformat()
     return body
+
+
+def code_hash() -> str:
+    """SHA-256 (hex) over the package's modules, rule table and templates: a version alone does not tell an edit."""
+    digest = hashlib.sha256()
+    folder = resources.files(blitz)
+    for name in sorted(_files(folder)):
+        digest.update(f"{name}\0{hashlib.sha256(folder.joinpath(name).read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def _files(folder: Traversable, prefix: str = "") -> Iterator[str]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _files(entry, f"{prefix}{entry.name}/")
+        elif entry.name.endswith((".py", ".json", ".j2")):
+            yield prefix + entry.name
 
 
 def versions(spark: SparkSession) -> dict[str, str]:
