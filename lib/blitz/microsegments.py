@@ -3,19 +3,21 @@
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from sklearn.cluster import KMeans
-from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from blitz.accounts import count_where
 from blitz.errors import InputError
 from blitz.segments import BAND_COLUMN, ID_COLUMN, short_name
+
+if TYPE_CHECKING:  # two seconds to import: only who loads a model pays for it
+    from sklearn.cluster import KMeans
+    from sklearn.preprocessing import StandardScaler
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class PlanItem:
     source_segments: tuple[str, ...]
     is_capped: bool
     columns: tuple[str, ...]
-    scaler: StandardScaler
-    kmeans: KMeans
+    scaler: "StandardScaler"
+    kmeans: "KMeans"
 
 
 def feature_columns(features: Sequence[str], loaded: Sequence[str], renames: Mapping[str, str], plan: str) -> list[str]:
@@ -123,7 +125,7 @@ def score(
     return rows.select(ID_COLUMN, cluster.alias("microcluster"), names[F.col("plan")].alias("Segment"), *loaded)
 
 
-Model = tuple[list[int], StandardScaler, KMeans]
+Model: TypeAlias = "tuple[list[int], StandardScaler, KMeans]"
 
 
 def _models(plan: Sequence[PlanItem], columns: list[str]) -> list[Model]:

@@ -6,16 +6,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import sklearn
-from sklearn.cluster import KMeans
-from sklearn.preprocessing import StandardScaler
 
 from blitz import pickles
 from blitz.errors import PayloadError
 from blitz.pickles import Recorded
+
+if TYPE_CHECKING:  # scikit-learn takes two seconds to import: only who loads a model pays for it
+    from sklearn.cluster import KMeans
+    from sklearn.preprocessing import StandardScaler
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +30,8 @@ _KEYS = ("kmeans", "scaler", "features")
 class Payload:
     """A model that may be used: fresh scikit-learn objects, the features in the model's order, the file's SHA-256."""
 
-    kmeans: KMeans
-    scaler: StandardScaler
+    kmeans: "KMeans"
+    scaler: "StandardScaler"
     features: tuple[str, ...]
     sha256: str
     sklearn_version: str
@@ -97,6 +98,8 @@ class _Builder:
 
     def version(self, states: Mapping[str, Mapping[str, Any]], strict: bool) -> str:
         """The scikit-learn that trained both models; another than the running one is a warning or an error."""
+        import sklearn
+
         versions = {place: str(state.get("_sklearn_version", "unknown")) for place, state in states.items()}
         for place, version in versions.items():
             if version != sklearn.__version__:
@@ -107,7 +110,9 @@ class _Builder:
                 break
         return versions["kmeans"]
 
-    def kmeans(self, state: Mapping[str, Any], features: tuple[str, ...]) -> KMeans:
+    def kmeans(self, state: Mapping[str, Any], features: tuple[str, ...]) -> "KMeans":
+        from sklearn.cluster import KMeans
+
         centres = self.numbers(state, "cluster_centers_", "kmeans")
         if centres.ndim != 2 or centres.shape[0] == 0 or centres.shape[1] != len(features):
             raise self.refuse(f"kmeans has centres of shape {centres.shape}, but there are {len(features)} features")
@@ -121,7 +126,9 @@ class _Builder:
         model._n_threads = 1  # set by fit; a Spark task has one core
         return model
 
-    def scaler(self, state: Mapping[str, Any], features: tuple[str, ...]) -> StandardScaler:
+    def scaler(self, state: Mapping[str, Any], features: tuple[str, ...]) -> "StandardScaler":
+        from sklearn.preprocessing import StandardScaler
+
         model = StandardScaler(with_mean=bool(state.get("with_mean")), with_std=bool(state.get("with_std")))
         self.same_names(state, features, "scaler")
         for name, is_used in (("mean_", model.with_mean), ("scale_", model.with_std)):
