@@ -245,6 +245,8 @@ BROKEN: list[tuple[str, Any, str]] = [
     ("run.model_sha256", {"\ud800": "x"}, "unknown model key"),
     ("spark", {"spark.x": None}, "not null"),
     ("spark", {"spark.x": 10**400}, "not a number of more than 20 digits"),
+    ("spark", {"spark.master": "nonsense"}, 'spark["spark.master"]: must be local[*], yarn,'),
+    ("spark", {"spark.driver.memory": "lots"}, 'spark["spark.driver.memory"]: must be a size such as 4g'),
     ("spark", {"sql.x": "1"}, 'spark["sql.x"]: a Spark setting must start with spark.'),
 ]
 

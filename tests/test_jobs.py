@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -185,6 +186,24 @@ def test_spark_submit_sh_passes_everything_through(tmp_path):
     assert missing.returncode == 2 and "make setup" in missing.stderr
 
 
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ('{"spark": {"spark.x": true, "spark.y": 400, "other": 1}}', ["spark.x=true", "spark.y=400"]),
+        ('{"spark": {"spark.master": "nonsense", "spark.driver.memory": "lots", "spark.z": "a b"}}', ["spark.z=a b"]),
+        ('{"spark": ["spark.x"]}', []), ("[1]", []), ("// no JSON", []), ("[" * 100_000, []),
+    ],
+)  # fmt: skip
+def test_what_spark_needs_at_its_start_comes_from_the_config(tmp_path, body, expected):
+    """What the config has wrong is left to the job, which says so in words; Spark would end with a trace."""
+    (tmp_path / "conf.json").write_text(body)
+    command = [sys.executable, CHECKOUT / "scripts/start_settings.py", "jobs/run_all.py", "--conf", "conf.json"]
+    done = subprocess.run(command, env=bare_environment(), cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    options = "spark.driver.extraJavaOptions=-XX:-DontCompileHugeMethods"
+    assert [word for word in done.stdout.split("\0") if word not in ("--conf", "")] == [*expected, options]
+
+
 def test_spark_submit_sh_leaves_the_terminal_to_the_job(config, tmp_path):
     environment = bare_environment(BLITZ_VENV=str(Path(sys.executable).parents[1]))
     arguments = ["jobs/run_all.py", "--conf", write(tmp_path, config), "--dry-run"]
@@ -197,8 +216,11 @@ def test_spark_submit_sh_leaves_the_terminal_to_the_job(config, tmp_path):
 
 
 def test_every_job_helps():
-    for job in sorted((CHECKOUT / "jobs").glob("*.py")):
-        done = subprocess.run(
-            [sys.executable, str(job), "--help"], env=bare_environment(), capture_output=True, text=True
-        )
-        assert done.returncode == 0 and "usage" in done.stdout, f"{job.name}: {done.stderr}"
+    def helped(job: Path) -> subprocess.CompletedProcess:
+        command = [sys.executable, str(job), "--help"]
+        return subprocess.run(command, env=bare_environment(), capture_output=True, text=True)
+
+    jobs = sorted((CHECKOUT / "jobs").glob("*.py"))
+    with ThreadPoolExecutor(2) as pool:
+        for job, done in zip(jobs, pool.map(helped, jobs), strict=True):
+            assert done.returncode == 0 and "usage" in done.stdout, f"{job.name}: {done.stderr}"

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 from blitz.config_models import BUILT_IN_SEGMENTS, DEFAULT_BINS, DEFAULT_LABELS, ID_COLUMN, is_model_key
 from blitz.config_paths import check_paths
 from blitz.config_values import Problem, did_you_mean, dig, is_number, join_path, nearest, parse_date, parsed, show
+from blitz.spark_values import problem_of
 
 _PLAN, _CAPPED = "segmentation.micro_plan", "segmentation.cap_segments"
 _ORDERS = (
@@ -175,9 +176,11 @@ def _check_pins(tree: object) -> Iterator[Problem]:
 
 def _check_spark(tree: object) -> Iterator[Problem]:
     settings = dig(tree, "spark")
-    for key in settings if isinstance(settings, dict) else ():
+    for key, value in settings.items() if isinstance(settings, dict) else ():
         if not (isinstance(key, str) and key.startswith("spark.") and key.isprintable() and " " not in key):
             yield join_path("spark", str(key)), "a Spark setting must start with spark. and hold no blanks"
+        elif isinstance(value, str) and (problem := problem_of(key, value)):
+            yield join_path("spark", key), problem
 
 
 def _check_unique(tree: object, path: str) -> Iterator[Problem]:

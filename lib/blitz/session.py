@@ -17,6 +17,7 @@ from pyspark.sql import SparkSession
 
 import blitz
 from blitz.errors import BlitzError
+from blitz.failures import reason
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +91,12 @@ def _start(app: str, conf: Mapping[str, str], s3_endpoint: str | None) -> SparkS
     for key, value in settings.items():
         if not given.contains(key):
             builder = builder.config(key, value)
-    return builder.getOrCreate()
+    try:
+        spark = builder.getOrCreate()
+        spark.conf.get("spark.sql.session.timeZone")  # only now Spark looks at the values of spark.sql settings
+    except Exception as error:
+        raise BlitzError(f"Spark does not start; check the config's spark section: {reason(error)}") from error
+    return spark
 
 
 def _on_terminal() -> bool:
