@@ -41,22 +41,20 @@ def test_the_window_holds_its_first_midnight_and_not_its_last_in_local_time(spar
     assert accounts["orders"].dropped["outside_window"] == 2
 
 
-@pytest.mark.parametrize(
-    ("local", "expected"),
-    [
-        ("00:00:00", "Late Night"), ("05:59:59", "Late Night"), ("06:00:00", "Breakfast"), ("10:59:59", "Breakfast"),
-        ("11:00:00", "Lunch"), ("14:59:59", "Lunch"), ("15:00:00", "Evening"), ("18:59:59", "Evening"),
-        ("19:00:00", "Dinner"), ("23:59:59", "Dinner"),
-    ],
-)  # fmt: skip
-def test_daypart_and_weekend_in_local_time(spark, tmp_path_factory, local, expected):
-    world = World(tmp_path_factory.mktemp("world"))
-    for number, day in enumerate(["2025-01-10", "2025-01-11", "2025-01-12", "2025-01-13"]):  # Friday to Monday
+def test_daypart_and_weekend_in_local_time(spark, world):
+    expected = {
+        "00:00:00": "Late Night", "05:59:59": "Late Night", "06:00:00": "Breakfast", "10:59:59": "Breakfast",
+        "11:00:00": "Lunch", "14:59:59": "Lunch", "15:00:00": "Evening", "18:59:59": "Evening",
+        "19:00:00": "Dinner", "23:59:59": "Dinner",
+    }  # fmt: skip
+    days = {"2025-01-10": 0, "2025-01-11": 1, "2025-01-12": 1, "2025-01-13": 0}  # Friday to Monday
+    cases = [(day, local) for day in days for local in expected]
+    for number, (day, local) in enumerate(cases):
         at = dt.datetime.fromisoformat(f"{day} {local}") - dt.timedelta(hours=5, minutes=30)
         world.order(id=number, order_placed_datetime=at.isoformat())
     rows, _ = run(spark, world)
-    assert {row["order_time_of_day"] for row in rows.values()} == {expected}
-    assert [rows[number]["is_weekend"] for number in range(4)] == [0, 1, 1, 0]
+    found = {cases[number]: (row["order_time_of_day"], row["is_weekend"]) for number, row in rows.items()}
+    assert found == {(day, local): (expected[local], days[day]) for day, local in cases}
 
 
 def test_repeated_orders_count_once(spark, world):
@@ -121,29 +119,31 @@ def test_has_query(spark, world):
     assert (rows[1]["has_query"], rows[2]["has_query"]) == (False, True)
 
 
-@pytest.mark.parametrize(
-    ("allowed", "lines", "is_gone"),
-    [
+def test_choice_items_of_a_header(spark, world):
+    cases = [  # what the header allows, lines of the choice item (item, quantity, promo), whether they go
         ("2", [(502, 1, False), (502, 1, False)], True),  # both lines of the choice item go together
         ("2", [(502, 1, False), (502, 2, False)], False),  # three pieces are more than two
         ("2", [(502, 2, False), (502, 5, True)], True),  # promo pieces do not count
         ("", [(502, 1, False)], False),
         ("1", [(502, None, False)], True),  # an unknown quantity is none
-    ],
-)
-def test_choice_items_of_a_header(spark, world, allowed, lines, is_gone):
-    world.choices = [("501", "502", "P1", "P2", allowed)]
-    world.order(id=1)
-    world.line(item_id_id=501, quantity=9)
-    for item, quantity, promo in lines:
-        world.line(item_id_id=item, quantity=quantity, promo_item=promo, original_price=120.0)
+    ]
+    for number, (allowed, lines, _) in enumerate(cases):
+        header = str(601 + number)
+        world.menu.append((header, f"H{number}", "McVeggie", "Burgers"))
+        world.choices.append((header, "502", f"H{number}", "P2", allowed))
+        world.order(id=number)
+        world.line(sales_id=number, item_id_id=int(header), quantity=9)
+        for item, quantity, promo in lines:
+            values = {"item_id_id": item, "quantity": quantity, "promo_item": promo, "original_price": 120.0}
+            world.line(sales_id=number, **values)
     rows, accounts = run(spark, world)
-    assert rows[1]["categ_base_product_fries"] == (0 if is_gone else 1)
-    assert rows[1]["Value_items_count"] == (0 if is_gone else 1)
-    assert rows[1]["item_count"] == 9 + sum(quantity or 0 for _, quantity, _ in lines)
-    plain = sum(not promo for *_, promo in lines)
-    assert accounts["lines"].dropped["choice"] == (plain if is_gone else 0)
-    assert accounts["lines"].dropped["promo"] == len(lines) - plain
+    for number, (_, lines, is_gone) in enumerate(cases):
+        row = rows[number]
+        assert row["categ_base_product_fries"] == (0 if is_gone else 1), number
+        assert row["Value_items_count"] == (0 if is_gone else 1), number
+        assert row["item_count"] == 9 + sum(quantity or 0 for _, quantity, _ in lines), number
+    assert accounts["lines"].dropped["choice"] == 2 + 1 + 1
+    assert accounts["lines"].dropped["promo"] == 1
 
 
 def test_any_header_that_allows_enough_is_enough_and_a_promo_header_is_none(spark, world):
