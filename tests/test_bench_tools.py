@@ -79,6 +79,7 @@ def test_files_with_other_columns_rows_or_keys_are_not_equal(tmp_path):
 
 
 @pytest.mark.usefixtures("sample_run")
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 @pytest.mark.parametrize("step", list(compare.KEYS))
 def test_the_pipeline_in_duckdb_gives_the_same_tables(step, sample_config, duckdb_tables):
     expected, actual = f"{duckdb_tables}/{step}.parquet", compare.output_paths(sample_config)[step]
