@@ -193,6 +193,7 @@ def test_spark_submit_sh_passes_everything_through(tmp_path):
         ('{"spark": {"spark.master": "nonsense", "spark.driver.memory": "lots", "spark.z": "a b"}}', ["spark.z=a b"]),
         ('{"spark": ["spark.x"]}', []), ("[1]", []), ("// no JSON", []), ("[" * 100_000, []),
     ],
+    ids=["settings", "refused ones", "a list", "no object", "no JSON", "too deep"],
 )  # fmt: skip
 def test_what_spark_needs_at_its_start_comes_from_the_config(tmp_path, body, expected):
     """What the config has wrong is left to the job, which says so in words; Spark would end with a trace."""
@@ -200,8 +201,8 @@ def test_what_spark_needs_at_its_start_comes_from_the_config(tmp_path, body, exp
     command = [sys.executable, CHECKOUT / "scripts/start_settings.py", "jobs/run_all.py", "--conf", "conf.json"]
     done = subprocess.run(command, env=bare_environment(), cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    options = "spark.driver.extraJavaOptions=-XX:-DontCompileHugeMethods"
-    assert [word for word in done.stdout.split("\0") if word not in ("--conf", "")] == [*expected, options]
+    words = [word for word in done.stdout.split("\0") if word not in ("--conf", "")]
+    assert [word for word in words if not word.startswith("spark.driver.extraJavaOptions=")] == expected
 
 
 def test_spark_submit_sh_leaves_the_terminal_to_the_job(config, tmp_path):
