@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import pickle
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -197,7 +198,9 @@ def test_customers_without_a_published_segment(spark, conf):
 
 
 def test_an_unknown_id_is_one_clear_message(spark, conf):
-    with pytest.raises(InputError, match=r"no customer 7 in .*customers\.parquet; ids are text, so leading zeros"):
+    with pytest.raises(
+        InputError, match=r"no customer of that id in .*customers\.parquet; ids are text, so leading zeros"
+    ):
         explain(load_config(conf=conf), spark, "7")
 
 
@@ -207,8 +210,9 @@ def test_text_and_json_of_the_job_say_the_same(spark, conf, mine, capsys):
     spec.loader.exec_module(job)
     assert job.main(["--conf", conf, "--customer", ME, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(mine))
-    assert job.main(["--conf", conf, "--customer", "7"]) == 1
-    assert capsys.readouterr().err.count("explain: failed: no customer 7") == 1
+    assert job.main(["--conf", conf, "--customer", "70707070"]) == 1
+    assert capsys.readouterr().err.count("explain: failed: no customer of that id") == 1
+    assert "70707070" not in (Path(tempfile.gettempdir()) / "blitz-explain.debug.log").read_text()
     text = told(mine)
     for part in ("ownapp: 2", "swiggy: none", "Segment Seg_6_15_10, as published", "runner-up", "Pulls to"):
         assert part in text

@@ -73,8 +73,8 @@ def _features(config: Config, spark: SparkSession, customer: str, loaded: Sequen
     found = features.select(*[F.col(f"`{name}`") for name in needed]).collect()
     if not found:
         raise InputError(
-            f"no customer {customer} in {path}; ids are text, so leading zeros count, and only customers with an "
-            "own-app order since cutoff_date are there"
+            f"no customer of that id in {path}; ids are text, so leading zeros count, and only customers with an "
+            "own-app order since cutoff_date are there"  # the message goes to the debug log: no id in it
         )
     return found[0].asDict()
 
