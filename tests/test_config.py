@@ -309,6 +309,11 @@ def test_a_default_input_repeats_no_problem() -> None:
     assert [problem.split(":")[0] for problem in problems_of(tree)] == [f"{FP}.customer.output_path"]
 
 
+@pytest.mark.parametrize("name", [FP, SEG])
+def test_a_body_that_is_given_as_the_whole_config_is_told_where_to_go(name) -> None:
+    assert problems_of(changed()[name]) == [f"--conf: this is the body of {name}; give it as --{name}_config"]
+
+
 def test_an_unreadable_body_hides_no_problem_of_the_other() -> None:
     found = problems_of(feature_pipeline="nowhere.json", segmentation=changed((f"{SEG}.input_path", "s4://b/x"))[SEG])
     assert [problem.split(":")[0] for problem in found] == ["nowhere.json", f"{SEG}.input_path"]

@@ -33,6 +33,7 @@ __all__ = [
 
 Source = str | os.PathLike[str] | Mapping[str, Any]
 _BODIES = ("feature_pipeline", "segmentation")
+_BODY_KEYS = {"feature_pipeline": {"common", "ownapp"}, "segmentation": {"cols_to_keep", "micro_plan"}}
 _RUN_DATE, _CUTOFF = "feature_pipeline.common.current_run_date", "feature_pipeline.customer.cutoff_date"
 _INPUT = "segmentation.input_path"
 
@@ -129,6 +130,12 @@ def _gather(
     problems: list[str] = []
     tree = _read(conf, "--conf", "", problems) or {}
     base = os.fspath(conf) if isinstance(conf, str | os.PathLike) else None
+    for name, keys in _BODY_KEYS.items():
+        if keys & tree.keys():
+            problems.append(
+                f"--conf: this is the body of {name}; give it as --{name}_config" + (f" {base}" if base else "")
+            )
+            tree = {}
     files = {name: base for name in tree if base}
     for name in _BODIES:
         source = given[name]
