@@ -20,7 +20,7 @@ from blitz.session import open_session
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="backfill", description=__doc__)
+    parser = argparse.ArgumentParser(prog="backfill", description=__doc__, allow_abbrev=False)
     config_arguments(parser, with_as_of=False)
     parser.add_argument("--from", required=True, dest="first", metavar="DATE", help="the first run date (YYYY-MM-DD)")
     parser.add_argument("--to", required=True, dest="last", metavar="DATE", help="the last day that may be a run date")

@@ -21,7 +21,10 @@ ALARM = 3
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="compare_runs", description=__doc__, epilog=f"Exit code {ALARM}: an index exceeds --max-psi."
+        allow_abbrev=False,
+        prog="compare_runs",
+        description=__doc__,
+        epilog=f"Exit code {ALARM}: an index exceeds --max-psi.",
     )
     parser.add_argument("--before", required=True, metavar="A.json", help="manifest.json or config of the run before")
     parser.add_argument("--after", required=True, metavar="B.json", help="manifest.json or config of the run after")

@@ -19,7 +19,7 @@ from blitz.session import open_session
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="explain", description=__doc__)
+    parser = argparse.ArgumentParser(prog="explain", description=__doc__, allow_abbrev=False)
     config_arguments(parser)
     parser.add_argument("--customer", required=True, metavar="ID", help="the algonomy_id; leading zeros count")
     parser.add_argument("--json", action="store_true", help="the same content as JSON, every feature and pull")

@@ -18,7 +18,7 @@ from blitz.session import open_session
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="export", description=__doc__)
+    parser = argparse.ArgumentParser(prog="export", description=__doc__, allow_abbrev=False)
     config_arguments(parser)
     parser.add_argument("--by", choices=KINDS, default="segment", help="a list per segment (default) or per plan")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder or s3:// prefix; its lists are replaced")

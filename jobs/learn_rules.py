@@ -20,7 +20,7 @@ from blitz.session import open_session
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="learn_rules", description=__doc__)
+    parser = argparse.ArgumentParser(prog="learn_rules", description=__doc__, allow_abbrev=False)
     config_arguments(parser)
     what = "column of the customer features; a text is classified, a number regressed"
     parser.add_argument("--target", required=True, metavar="COLUMN", help=what)

@@ -23,7 +23,10 @@ from blitz.rules import MOST_CELLS, Band, BandProof, RuleSet, _axis, load_rules,
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="prove_rules", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        allow_abbrev=False,
+        prog="prove_rules",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("rules", nargs="?", metavar="RULES.json", help="the rule file; by default the config's")
     config_arguments(parser)

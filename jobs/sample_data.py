@@ -14,7 +14,7 @@ from blitz.sample.generate import FEWEST_ORDERS, write_sample
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="sample_data", description=__doc__)
+    parser = argparse.ArgumentParser(prog="sample_data", description=__doc__, allow_abbrev=False)
     parser.add_argument("--orders", type=int, default=100_000, help="raw orders over the three channels")
     parser.add_argument("--seed", type=int, default=7, help="equal seeds give equal data")
     parser.add_argument("--out", default="data/sample", help="folder to write to")

@@ -19,7 +19,7 @@ from blitz.training import Trained, TrainingOptions, choose_plans, model_paths, 
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="train_microsegments", description=__doc__)
+    parser = argparse.ArgumentParser(prog="train_microsegments", description=__doc__, allow_abbrev=False)
     config_arguments(parser)
     parser.add_argument("--plan", action="append", metavar="NAME", help="only this plan item; may be repeated")
     parser.add_argument("--max-rows", type=positive, default=200_000, metavar="N", help="most rows, all plans together")

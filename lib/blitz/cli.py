@@ -48,7 +48,7 @@ def read_config(arguments: argparse.Namespace) -> Config:
 
 def main(job: str, description: str, steps: Sequence[str] | None = None, argv: Sequence[str] | None = None) -> int:
     """Run a job and return its exit code. ``steps`` None: all, or those of ``--steps``."""
-    parser = argparse.ArgumentParser(prog=job, description=description)
+    parser = argparse.ArgumentParser(prog=job, description=description, allow_abbrev=False)
     config_arguments(parser)
     parser.add_argument("--dry-run", action="store_true", help="check config, rules, files and models; write nothing")
     if steps is None:
