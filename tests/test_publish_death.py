@@ -54,7 +54,7 @@ def test_death_at_every_step(exchange: bool, after: str, tmp_path: Path, monkeyp
 @pytest.mark.usefixtures("no_spark")
 @pytest.mark.parametrize("exchange", [True, False])
 @pytest.mark.parametrize(
-    "step", ["_write", "_inspect", "swap", "rename", "exchange", "settle_table", "settle_names", "clean"]
+    "step", ["_write", "inspect", "swap", "rename", "exchange", "settle_table", "settle_names", "clean"]
 )
 def test_an_exception_at_every_step(step: str, exchange: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An exception rolls back at once: old or new is in place, nothing beside it, and the next run succeeds."""

@@ -53,7 +53,7 @@ def test_hadoop_publish(viewfs: str, spark: SparkSession, tmp_path: Path, monkey
             put("new", path, "second")
         raise OSError(5, "the disk is gone")
 
-    monkeypatch.setattr(publish, "_inspect", meet)
+    monkeypatch.setattr(publish, "inspect", meet)
     with pytest.raises(OSError, match="gone"):
         publish.publish(frame(spark, "third"), path, run_id="first")
     assert seen(path) == NEW

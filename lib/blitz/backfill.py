@@ -6,7 +6,7 @@ orders, own-app users, and all later steps.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
@@ -154,6 +154,12 @@ def _staged(rows: DataFrame, path: str) -> DataFrame:
     return read_output(rows.sparkSession, path)
 
 
+def _orders_from(
+    reader: StagedReader | None, config: Config, spark: SparkSession, ready: Preflight, context: RunContext
+) -> Callable[[str], OrderFeaturePipeline]:
+    return lambda name: OrderFeaturePipeline(config, name, spark, inputs=ready.inputs, context=context, reader=reader)
+
+
 def backfill(
     configs: Sequence[Config], spark: SparkSession, ready: Preflight, run_id: str, scratch: str | None = None
 ) -> dict[date, list[StepResult]]:
@@ -174,7 +180,7 @@ def backfill(
             as_of = config.feature_pipeline.common.current_run_date
             log.info("as of %s: started", as_of)
             context = replace(RunContext.of(config), run_id=f"{run_id}-{as_of:%Y%m%d}")
-            results = run_steps(config, spark, ready, context, reader)
+            results = run_steps(config, spark, ready, context, _orders_from(reader, config, spark, ready, context))
             body: dict[str, Any] = manifest(config, spark, ready, results, context.run_id)
             write_manifest(manifest_path(config, ready.steps), body)
             done[as_of] = results

@@ -4,9 +4,9 @@ import csv
 import difflib
 import io
 import zlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -66,6 +66,11 @@ class RawTable:
     path: str
     groups: tuple[FileGroup, ...]
     files: tuple[storage.FileInfo, ...] = field(repr=False, default=())
+
+    def only(self, paths: Collection[str]) -> "RawTable":
+        """Some files of the table, to be read with the types of all."""
+        groups = tuple(replace(g, paths=tuple(path for path in g.paths if path in paths)) for g in self.groups)
+        return replace(self, groups=groups, files=tuple(info for info in self.files if info.path in paths))
 
 
 def resolve(tables: Iterable[tuple[TableSpec, str]]) -> list[RawTable]:

@@ -80,6 +80,11 @@ class HadoopFiles:
             finally:
                 stream.close()
 
+    def copy(self, source: str, target: str) -> None:
+        (files, old), (other, new) = file_system(source), file_system(target)
+        with clear_errors(source):
+            jvm(source).org.apache.hadoop.fs.FileUtil.copy(files, old, other, new, False, files.getConf())
+
     def delete(self, path: str) -> None:
         files, target = file_system(path)
         if target.isRoot():

@@ -84,6 +84,17 @@ class LocalFiles:
                     os.unlink(temporary)
             fsync_path(folder)
 
+    def copy(self, source: str, target: str) -> None:
+        local, copied = local_path(source), os.path.abspath(local_path(target))
+        with _clear_errors(source):
+            os.makedirs(os.path.dirname(copied), exist_ok=True)
+            try:
+                os.link(local, copied)
+            except FileNotFoundError:
+                raise
+            except OSError:  # another file system, or a mount that knows no links
+                shutil.copyfile(local, copied)
+
     def delete(self, path: str) -> None:
         local = os.path.abspath(local_path(path))
         if local == os.path.dirname(local):

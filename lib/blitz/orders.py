@@ -84,17 +84,27 @@ def in_window(local: Column, start: date, end: date) -> Column:
     return (local >= first) & (local < behind)
 
 
+def mapping_key(channel: Channel) -> Column:
+    """The order key that a row of the customer mapping names."""
+    if channel.is_local:
+        return instore_key(F.col("invoice_no"), F.col("store_code"), F.col("invoice_date"))
+    return F.col("invoice_no").cast("bigint")
+
+
+def published_key(channel: Channel) -> Column:
+    """The order key of a row of the channel's published order features."""
+    return (
+        instore_key(F.col("order_id"), F.col("StoreCode"), F.col("BussTime")) if channel.is_local else F.col("order_id")
+    )
+
+
 def customer_keys(mapping: DataFrame, channel: Channel) -> DataFrame:
     """The customer of every order key: the smallest id where the mapping names several (then ``is_conflict``).
 
     Returns ``order_key``, ``algonomy_id``, ``is_conflict``. In-store orders are known by invoice, store and date, the
     others by their id.
     """
-    if channel.is_local:
-        key = instore_key(F.col("invoice_no"), F.col("store_code"), F.col("invoice_date"))
-    else:
-        key = F.col("invoice_no").cast("bigint")
-    rows = mapping.select(key.alias("order_key"), F.col("customer_code_ty").alias("customer"))
+    rows = mapping.select(mapping_key(channel).alias("order_key"), F.col("customer_code_ty").alias("customer"))
     return (
         rows.where(F.col("order_key").isNotNull() & F.col("customer").isNotNull())
         # The least of texts is found by sorting, and the join sorts by this key anyway: shuffled first, it is one sort.

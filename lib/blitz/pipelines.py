@@ -101,6 +101,11 @@ class OrderFeaturePipeline:
         self.result: StepResult | None = None
 
     @property
+    def quarantine_name(self) -> str:
+        """The folder of the rejected rows."""
+        return self.channel.name
+
+    @property
     def output_path(self) -> str:
         """Where the order features go."""
         return str(getattr(self.config, self.channel.name).output_path)
@@ -121,15 +126,21 @@ class OrderFeaturePipeline:
         quarantined: list[str] = []
 
         def check(_rows: int) -> None:
-            accounts.extend(order_accounts(counter.values(), mappings.conflicts))
+            accounts.extend(self._accounts(counter, mappings))
             quarantined.extend(self._quarantine(reader, accounts))
             self._refuse_too_many_rejected(accounts, quarantined)
 
-        output = publish(features, self.output_path, fmt=self.context.format, run_id=self.context.run_id, check=check)
+        output = self._publish(features, check)
         self.result = StepResult(
             self.channel.name, output, accounts, time.monotonic() - started, next(iter(quarantined), None)
         )
         return read_output(self.spark, self.output_path, self.context.format)
+
+    def _accounts(self, counter: Counter, mappings: Mappings) -> list[Account]:
+        return order_accounts(counter.values(), mappings.conflicts)
+
+    def _publish(self, features: DataFrame, check: Callable[[int], None]) -> Published:
+        return publish(features, self.output_path, fmt=self.context.format, run_id=self.context.run_id, check=check)
 
     @property
     def settings(self) -> OrderSettings:
@@ -164,8 +175,10 @@ class OrderFeaturePipeline:
         rejected = [account.table for account in accounts if account.rejected_fraction() > 0]
         if not rejected:
             return []
-        path = quarantine_path(self.context, self.output_path, self.channel.name)
+        path = quarantine_path(self.context, self.output_path, self.quarantine_name)
         frames = reader.rejected(self.channel, rejected)
+        if not frames:
+            return []
         rows = frames[0] if len(frames) == 1 else frames[0].unionByName(frames[1])
         publish(rows, path, fmt="parquet", run_id=self.context.run_id)
         return [path]

@@ -80,22 +80,22 @@ def publish(df: DataFrame, path: str, *, fmt: Format = "parquet", run_id: str, c
     if fmt == "delta" and _is_out_of_reach(df, path):
         return Published(path, *publish_delta.commit_unlisted(df, path, check))
     with _output(path, run_id) as (store, held):
-        with _clear_errors(path):
+        with clear_errors(path):
             transaction = fmt == "delta" and store.is_delta()
         if transaction and check is None:
             publish_delta.commit(df, path)
             return Published(path, *publish_delta.last_commit(path))
         with _staged(store, path, run_id, held) as staging:
             _write(df, staging, "parquet" if transaction else fmt, path)
-            published = _inspect(df, staging, path, by_name=transaction or fmt == "parquet")
+            published = inspect(df, staging, path, by_name=transaction or fmt == "parquet")
             if check is not None:
                 check(published.rows)
-            with _clear_errors(path):
+            with clear_errors(path):
                 held()
             if transaction:
                 publish_delta.commit(df.sparkSession.read.parquet(storage.spark_path(staging, literal=True)), path)
             else:
-                with _clear_errors(path):
+                with clear_errors(path):
                     store.swap(run_id)
     return published
 
@@ -113,7 +113,7 @@ def publish_files(path: str, *, run_id: str, write: Callable[[str], Published]) 
     """
     with _output(path, run_id) as (store, held), _staged(store, path, run_id, held) as staging:
         published = write(staging)
-        with _clear_errors(path):
+        with clear_errors(path):
             held()
             store.swap(run_id)
     return published
@@ -125,9 +125,9 @@ def recover(path: str) -> None:
     ``publish`` does this first; a run that only reads an output calls it before. Raises PublishError where a living run
     is publishing there.
     """
-    with _clear_errors(path):
+    with clear_errors(path):
         store = _store(path)
-    with _locked(store, path, "recover"), _clear_errors(path):
+    with _locked(store, path, "recover"), clear_errors(path):
         store.recover()
 
 
@@ -170,9 +170,9 @@ def _write(df: DataFrame, staging: str, fmt: Format, path: str) -> None:
         df.write.mode("error").parquet(storage.spark_path(staging))
 
 
-def _inspect(df: DataFrame, staging: str, path: str, *, by_name: bool) -> Published:
+def inspect(df: DataFrame, staging: str, path: str, *, by_name: bool) -> Published:
     """Read the footers of the staged table: files are whole, columns are the frame's, rows are counted."""
-    with _clear_errors(path):
+    with clear_errors(path):
         found = storage.list_files(staging)
         files = [info for info in found if info.path.endswith(".parquet")]
         with ThreadPoolExecutor(FOOTER_THREADS) as pool:
@@ -217,10 +217,10 @@ def _clean(store: Store, path: str, run_id: str) -> None:
 @contextmanager
 def _output(path: str, run_id: str) -> Iterator[tuple[Store, Held]]:
     """The output's place, locked, whole, and holding nothing that must not be replaced."""
-    with _clear_errors(path):
+    with clear_errors(path):
         store = _store(path)
     with _locked(store, path, run_id) as held:
-        with _clear_errors(path):
+        with clear_errors(path):
             store.recover()
             store.refuse_foreign()
         yield store, held
@@ -240,13 +240,14 @@ def _staged(store: Store, path: str, run_id: str, held: Held) -> Iterator[str]:
 @contextmanager
 def _locked(store: Store, path: str, run_id: str) -> Iterator[Held]:
     with ExitStack() as stack:
-        with _clear_errors(path):
+        with clear_errors(path):
             held = stack.enter_context(store.lock(run_id))
         yield held
 
 
 @contextmanager
-def _clear_errors(path: str) -> Iterator[None]:
+def clear_errors(path: str) -> Iterator[None]:
+    """Say in one line that and why publishing at ``path`` failed."""
     try:
         yield
     except InputError as error:

@@ -27,7 +27,6 @@ from blitz.mappings import Menu
 from blitz.microsegments import feature_columns
 from blitz.payload import Payload, load_payload
 from blitz.pipelines import CustomerFeaturePipeline, OrderFeaturePipeline, RunContext, SegmentRunner, StepResult
-from blitz.reader import Reader
 from blitz.rules import RuleSet, load_rules, require_proven, rules_hash, segment_names
 
 log = logging.getLogger(__name__)
@@ -142,9 +141,13 @@ def check_published_inputs(config: Config, steps: Sequence[str]) -> None:
 
 
 def run_steps(
-    config: Config, spark: SparkSession, ready: Preflight, context: RunContext, reader: Reader | None = None
+    config: Config,
+    spark: SparkSession,
+    ready: Preflight,
+    context: RunContext,
+    orders_of: Callable[[str], OrderFeaturePipeline] | None = None,
 ) -> list[StepResult]:
-    """Run the steps in order and publish each; ``reader``: where raw rows come from, by default their files.
+    """Run the steps in order and publish each; ``orders_of``: what runs a channel, by default its pipeline.
 
     Swiggy and in-store run side by side: each alone leaves cores idle while the driver plans and the last tasks end
     (the sample of 100,000 orders: 52 to 43 s on two cores). Where both fail, the second error is logged.
@@ -152,7 +155,7 @@ def run_steps(
     results: list[StepResult] = []
     with ThreadPoolExecutor(len(SIDE_BY_SIDE), thread_name_prefix="blitz-step") as pool:
         for wave in _waves(ready.steps):
-            running = [pool.submit(_run_step, step, config, spark, ready, context, reader) for step in wave]
+            running = [pool.submit(_run_step, step, config, spark, ready, context, orders_of) for step in wave]
             wait(running)  # a step that fails lets the other end: what it publishes is whole
             failed = [error for each in running if (error := each.exception())]
             for error in failed[1:]:
@@ -169,12 +172,17 @@ def _waves(steps: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def _run_step(
-    step: str, config: Config, spark: SparkSession, ready: Preflight, context: RunContext, reader: Reader | None
+    step: str,
+    config: Config,
+    spark: SparkSession,
+    ready: Preflight,
+    context: RunContext,
+    orders_of: Callable[[str], OrderFeaturePipeline] | None,
 ) -> StepResult:
     log.info("%s: started", step)
     try:
         if step in CHANNELS:
-            orders = OrderFeaturePipeline(config, step, spark, inputs=ready.inputs, context=context, reader=reader)
+            orders = orders_of(step) if orders_of else _plain_orders(config, spark, ready, context, step)
             orders.run()
             result = orders.result
         elif step == "customers":
@@ -196,6 +204,12 @@ def _run_step(
         if not account.adds_up:
             log.warning("%s %s: the counts do not add up; a task that ran twice counts twice", step, account.table)
     return result
+
+
+def _plain_orders(
+    config: Config, spark: SparkSession, ready: Preflight, context: RunContext, channel: str
+) -> OrderFeaturePipeline:
+    return OrderFeaturePipeline(config, channel, spark, inputs=ready.inputs, context=context)
 
 
 _SEGMENT_STEPS: dict[str, Callable[[SegmentRunner], Any]] = {

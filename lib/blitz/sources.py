@@ -27,24 +27,34 @@ def read_table(spark: SparkSession, table: RawTable, timezone: str) -> DataFrame
     boolean, INSTANT UTC timestamp, LOCAL wall-clock timestamp held as if it were UTC), and ``reject_reason``: null for
     a good row. The session must have time zone UTC, and ANSI off: a cast of bad text gives null (see session.py).
     """
-    typed = _Typing(table, timezone)
-    frames = [_read_group(spark, group).select(*typed.columns(group), typed.reason(group)) for group in table.groups]
-    return reduce(DataFrame.unionByName, frames)
+    return _read(spark, table, timezone, lambda group, reason: [])
+
+
+def read_with_file(spark: SparkSession, table: RawTable, timezone: str) -> DataFrame:
+    """``read_table``, and behind its columns ``file_name``, without the folder."""
+    return _read(spark, table, timezone, lambda group, reason: [F.col("_metadata.file_name")])
 
 
 def read_with_raw(spark: SparkSession, table: RawTable, timezone: str) -> DataFrame:
     """``read_table``, and behind its columns what ``read_rejected`` tells of a rejected row: ``file``, ``raw``."""
+
+    def told(group: FileGroup, reason: Column) -> list[Column]:
+        is_bad = reason.isNotNull()
+        file, raw = F.when(is_bad, F.col("_metadata.file_path")), F.when(is_bad, _raw(group))
+        return [file.alias("file"), raw.alias("raw")]
+
+    return _read(spark, table, timezone, told)
+
+
+def _read(
+    spark: SparkSession, table: RawTable, timezone: str, extra: Callable[[FileGroup, Column], list[Column]]
+) -> DataFrame:
     typed = _Typing(table, timezone)
     frames = []
     for group in table.groups:
-        is_bad = typed.reason(group).isNotNull()
-        row = _read_group(spark, group).select(
-            *typed.columns(group),
-            typed.reason(group),
-            F.when(is_bad, F.col("_metadata.file_path")).alias("file"),
-            F.when(is_bad, _raw(group)).alias("raw"),
-        )
-        frames.append(row)
+        if group.paths:
+            reason = typed.reason(group)
+            frames.append(_read_group(spark, group).select(*typed.columns(group), reason, *extra(group, reason)))
     return reduce(DataFrame.unionByName, frames)
 
 
@@ -53,6 +63,8 @@ def read_rejected(spark: SparkSession, table: RawTable, timezone: str) -> DataFr
     typed = _Typing(table, timezone)
     frames = []
     for group in table.groups:
+        if not group.paths:
+            continue
         row = _read_group(spark, group).select(
             F.lit(table.spec.name).alias("table"),
             F.col("_metadata.file_path").alias("file"),

@@ -1,0 +1,201 @@
+"""Refresh the order features: compute the orders that can have changed, keep the files of the others.
+
+The row of an order depends on the raw rows that carry its key, on the customer that the mapping gives it, on whether
+that customer is an own-app user, and on settings and small mappings; never on another order. So with D the keys for
+which any of these can differ from the run before, the new table is the old one without D, and D computed anew from all
+raw files. A key is in D when
+
+- a new file of orders, lines or order queries names it;
+- a row of the customer mapping that names it came or went;
+- its customer became an own-app user, or is none any more (Swiggy and in-store);
+- an order row of it lies in the part of the window that opened since;
+- with ``since``: an order row of it, raw or in the old table, is of that day or later.
+
+Orders behind which the window closed are dropped by their time. A changed setting, small mapping or version of blitz,
+and files that were written again or removed (without ``since``), make D everything: all is computed, for that reason.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import reduce
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from blitz import sources, storage
+from blitz.accounts import Account, Counter, count_where
+from blitz.channels import Channel
+from blitz.files import RawTable
+from blitz.inputs import RawInputs
+from blitz.orders import CountedLines, customer_keys, in_window, local_time, mapping_key, published_key
+from blitz.pipelines import OrderFeaturePipeline
+from blitz.publish import read_output
+from blitz.reader import FileReader
+from blitz.tables import BAD_RECORD, BAD_TIMESTAMP, REASON
+
+CHANGED = "changed_key"
+
+
+@dataclass(frozen=True)
+class Before:
+    """The run before, as far as the keys that changed depend on it."""
+
+    end: date
+    mapping: DataFrame
+    users: DataFrame | None
+    output: DataFrame
+    added: dict[str, frozenset[str]]
+
+
+class MappedReader(FileReader):
+    """Reads the raw files, but the customer mapping from a copy of its typed rows."""
+
+    def __init__(self, spark: SparkSession, inputs: RawInputs, timezone: str, mapping: DataFrame) -> None:
+        super().__init__(spark, inputs, timezone)
+        self.mapping = mapping
+
+    def customers(self, channel: Channel) -> DataFrame:
+        return customer_keys(self.mapping, channel)
+
+
+class ChangedReader(MappedReader):
+    """Reads the raw rows of some order keys alone, from the files that hold any; rejected rows from new files alone."""
+
+    def __init__(
+        self,
+        spark: SparkSession,
+        inputs: RawInputs,
+        timezone: str,
+        mapping: DataFrame,
+        keys: DataFrame,
+        added: Mapping[str, frozenset[str]],
+    ) -> None:
+        super().__init__(spark, inputs, timezone, mapping)
+        self.keys, self.added = keys, added
+
+    def orders(self, channel: Channel) -> DataFrame:
+        return self._of_keys(self._inputs.orders[channel.name], channel.order_key())
+
+    def lines(self, channel: Channel) -> DataFrame | CountedLines:
+        return self._of_keys(self._inputs.lines[channel.name], channel.line_key())
+
+    def customers(self, channel: Channel) -> DataFrame:
+        return customer_keys(self._changed(self.mapping, mapping_key(channel)), channel)
+
+    def rejected(self, channel: Channel, tables: Sequence[str]) -> list[DataFrame]:
+        raw = {"orders": self._inputs.orders[channel.name], "lines": self._inputs.lines[channel.name]}
+        names = [name for name in raw if self.added[name] and any(table.startswith(name) for table in tables)]
+        return [sources.read_rejected(self._spark, raw[name].only(self.added[name]), self._timezone) for name in names]
+
+    def _of_keys(self, table: RawTable, key: Column) -> DataFrame:
+        holding = files_holding(self._spark, table, self._timezone, key, self.keys)
+        if not holding:
+            return sources.read_table(self._spark, table, self._timezone).where(F.lit(False))
+        return self._changed(sources.read_table(self._spark, table.only(holding), self._timezone), key)
+
+    def _changed(self, rows: DataFrame, key: Column) -> DataFrame:
+        return rows.join(self.keys, key == F.col(CHANGED), "left_semi")
+
+
+def files_holding(spark: SparkSession, table: RawTable, timezone: str, key: Column, keys: DataFrame) -> set[str]:
+    """The files of a table that may hold rows of the keys. CSV files are not looked into: that costs as much as to read
+    them, so all of them may."""
+    columnar = [path for group in table.groups if group.format == "parquet" for path in group.paths]
+    others = {path for group in table.groups if group.format != "parquet" for path in group.paths}
+    if len(columnar) < 2:
+        return {*columnar, *others}
+    rows = sources.read_with_file(spark, table.only(columnar), timezone).select(key.alias("key"), "file_name")
+    found = rows.join(keys, F.col("key") == F.col(CHANGED), "left_semi").select("file_name").distinct()
+    names = {row["file_name"] for row in found.collect()}
+    return {path for path in columnar if path.rpartition("/")[2] in names} | others
+
+
+class Changed:
+    """The keys that can have changed, of one channel."""
+
+    def __init__(self, pipeline: OrderFeaturePipeline, inputs: RawInputs, before: Before) -> None:
+        self.spark, self.channel, self.settings = pipeline.spark, pipeline.channel, pipeline.settings
+        self.before = before
+        self.tables = {"orders": inputs.orders[self.channel.name], "lines": inputs.lines[self.channel.name]}
+        self.queries = inputs.queries.get(self.channel.name)
+        self.counter = Counter()
+        self.counted: list[str] = []
+
+    def keys(self, mapping: DataFrame, users: DataFrame | None, since: date | None, folder: str) -> DataFrame:
+        """The distinct keys, as ``changed_key``, written to ``folder`` and read from there."""
+        parts = [*self._in_new_files(), *self._of_customers(mapping, users), *self._in_opened_window()]
+        parts += self._since(since) if since else []
+        if not parts:
+            parts = [read_nothing(self.tables["orders"], self.spark, self.settings.timezone, self.channel)]
+        every = reduce(DataFrame.unionByName, [part.toDF(CHANGED) for part in parts])
+        every.where(F.col(CHANGED).isNotNull()).distinct().write.mode("error").parquet(storage.spark_path(folder))
+        return read_output(self.spark, folder)
+
+    def accounts(self) -> list[Account]:
+        """How many rows the new files hold, and how many of them cannot be read; after ``keys``."""
+        counts = self.counter.values()
+        accounts = []
+        for name in self.counted:
+            dropped = {reason: counts[f"{name}_{reason}"] for reason in (BAD_RECORD, BAD_TIMESTAMP)}
+            read = counts[f"{name}_read"]
+            accounts.append(Account(f"{name} of new files", read, read - sum(dropped.values()), dropped))
+        return accounts
+
+    def _read(self, table: RawTable) -> DataFrame:
+        return sources.read_table(self.spark, table, self.settings.timezone)
+
+    def _in_new_files(self) -> list[DataFrame]:
+        key = {"orders": self.channel.order_key(), "lines": self.channel.line_key()}
+        found = []
+        for name, table in self.tables.items():
+            if added := self.before.added.get(name):
+                watched = self.counter.watch(
+                    self._read(table.only(added)),
+                    **{f"{name}_read": F.count(F.lit(1))},
+                    **{f"{name}_{each}": count_where(F.col(REASON) == each) for each in (BAD_RECORD, BAD_TIMESTAMP)},
+                )
+                self.counted.append(name)
+                found.append(watched.where(F.col(REASON).isNull()).select(key[name]))
+        if self.queries and (added := self.before.added.get("queries")):
+            found.append(self._read(self.queries.only(added)).select("order_id"))
+        return found
+
+    def _of_customers(self, mapping: DataFrame, users: DataFrame | None) -> list[DataFrame]:
+        found = []
+        if mapping is not self.before.mapping:
+            found.append(differing(mapping, self.before.mapping).select(mapping_key(self.channel)))
+        if users is not None and self.before.users is not None:
+            moved = differing(users, self.before.users).select(F.col("algonomy_id").alias("moved"))
+            of_moved = mapping.join(moved, F.col("customer_code_ty") == F.col("moved"), "left_semi")
+            found.append(of_moved.select(mapping_key(self.channel)))
+        return found
+
+    def _in_opened_window(self) -> list[DataFrame]:
+        if self.settings.end == self.before.end:
+            return []
+        return self._placed(self.before.end)
+
+    def _placed(self, first: date) -> list[DataFrame]:
+        """The keys of raw orders from a local day on, inside the window."""
+        rows = self._read(self.tables["orders"]).where(F.col(REASON).isNull())
+        time = F.col(self.channel.time)
+        local = time if self.channel.is_local else local_time(time, self.settings.timezone)
+        return [rows.where(in_window(local, first, self.settings.end)).select(self.channel.order_key())]
+
+    def _since(self, day: date) -> list[DataFrame]:
+        local = local_time(F.col("order_placed_datetime"), self.settings.timezone)
+        old = self.before.output.where(in_window(local, day, self.settings.end))
+        return [*self._placed(day), old.select(published_key(self.channel))]
+
+
+def read_nothing(table: RawTable, spark: SparkSession, timezone: str, channel: Channel) -> DataFrame:
+    """No key, of the channel's type."""
+    return sources.read_table(spark, table, timezone).where(F.lit(False)).select(channel.order_key())
+
+
+def differing(one: DataFrame, other: DataFrame) -> DataFrame:
+    """The distinct rows that the two frames do not hold equally often; a null equals a null."""
+    names = one.columns
+    rows = one.select(*names, F.lit(1).alias("times")).unionByName(other.select(*names, F.lit(-1).alias("times")))
+    return rows.groupBy(*names).agg(F.sum("times").alias("times")).where(F.col("times") != 0).select(*names)

@@ -1,0 +1,127 @@
+"""What a refresh remembers of the run before: input files, window, settings, output files; and what follows from it."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import blitz
+from blitz import storage
+from blitz.config import FeaturePipeline
+from blitz.files import RawTable
+from blitz.inputs import RawInputs
+from blitz.mappings import Mappings
+from blitz.orders import OrderSettings
+from blitz.storage import FileInfo
+
+Files = dict[str, list[list[Any]]]  # table → [path, size, modified] of each file
+
+
+@dataclass(frozen=True)
+class ChannelState:
+    """The state of one channel's output, as JSON beside it.
+
+    ``made_by``: hash per thing that every row depends on; ``start``, ``end``: the window (ISO dates);
+    ``inputs``: its raw files; ``output``: name and size of its files; ``mapping``: a copy of the customer mapping;
+    ``users``: a copy of the own-app users, None for own app.
+    """
+
+    made_by: dict[str, str]
+    start: str
+    end: str
+    inputs: Files
+    output: list[list[Any]]
+    mapping: str
+    users: str | None
+
+    def write(self, path: str) -> None:
+        """Write it as JSON."""
+        storage.write_bytes(path, (json.dumps(asdict(self), indent=1) + "\n").encode())
+
+
+def read_state(path: str) -> ChannelState | None:
+    """The state that a refresh left at ``path``; None where there is none that this version can read."""
+    if not storage.exists(path):
+        return None
+    try:
+        return ChannelState(**json.loads(storage.read_bytes(path)))
+    except (ValueError, TypeError):
+        return None
+
+
+def raw_tables(inputs: RawInputs, channel: str) -> dict[str, RawTable]:
+    """The raw tables of a channel by name: ``orders``, ``lines``, and ``queries`` where it has any."""
+    tables = {"orders": inputs.orders[channel], "lines": inputs.lines[channel]}
+    return tables | ({"queries": inputs.queries[channel]} if channel in inputs.queries else {})
+
+
+def described(files: Sequence[FileInfo]) -> list[list[Any]]:
+    """Path, size and time of files, as the state keeps them."""
+    return [[info.path, info.size, info.modified] for info in files]
+
+
+def output_files(path: str) -> list[list[Any]]:
+    """Name and size of an output's files; empty where there is no output."""
+    found = storage.list_files(path) if storage.exists(path) else []
+    return [[info.path.rpartition("/")[2], info.size] for info in found]
+
+
+def made_by(config: FeaturePipeline, settings: OrderSettings, channel: str, mappings: Mappings) -> dict[str, str]:
+    """A hash for each thing that every order of a channel depends on."""
+    has_query = channel != "instore" and getattr(config, channel).has_query
+    own = [settings.timezone, settings.price_bins, settings.bucket_labels, settings.excluded_stores, has_query]
+    frames = {
+        "the store files": [mappings.stores, mappings.store_codes],
+        "the category file": [mappings.categories],
+        "the choice file": [mappings.choices],
+    }
+    texts = {what: "".join(frame.to_csv(index=False) for frame in group) for what, group in frames.items()}
+    texts |= {"the settings": json.dumps(own), "the version of blitz": blitz.__version__}
+    return {what: hashlib.sha256(text.encode()).hexdigest() for what, text in texts.items()}
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Raw files per table: those that are new, and those that were written again or went."""
+
+    added: dict[str, frozenset[str]]
+    lost: dict[str, frozenset[str]]
+
+
+def changes(before: ChannelState, tables: Mapping[str, RawTable]) -> Changes:
+    """How the raw files of a channel differ from those of the run before."""
+    added, lost = {}, {}
+    for name, table in tables.items():
+        old = {path: [size, modified] for path, size, modified in before.inputs.get(name, [])}
+        new = {path: [size, modified] for path, size, modified in described(table.files)}
+        lost[name] = frozenset(path for path in old if new.get(path) != old[path])
+        added[name] = frozenset(path for path in new if path not in old)
+    return Changes(added, lost)
+
+
+def why_full(
+    before: ChannelState | None,
+    now: Mapping[str, str],
+    window: tuple[str, str],
+    output: list[list[Any]],
+    lost: Mapping[str, frozenset[str]],
+    has_since: bool,
+) -> str | None:
+    """Why an output must be computed from all its inputs; None where it can be refreshed."""
+    if before is None:
+        return "there is no state of a refresh before"
+    if sorted(before.output) != sorted(output):
+        return "the output is not the one that the refresh before left"
+    changed = [what for what, value in now.items() if before.made_by.get(what) != value]
+    if changed:
+        return f"{', '.join(changed)} changed"
+    if window[0] < before.start or window[1] < before.end:
+        return f"the window moved back, from {before.start} - {before.end} to {window[0]} - {window[1]}"
+    if not storage.exists(before.mapping) or (before.users and not storage.exists(before.users)):
+        return "what the refresh before kept beside its state is gone"
+    gone = sorted(path for paths in lost.values() for path in paths)
+    if gone and not has_since:
+        more = f" and {len(gone) - 1:,} more" if len(gone) > 1 else ""
+        return f"{gone[0]}{more} was written again or removed (--since DATE tells which orders that can concern)"
+    return None

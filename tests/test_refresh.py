@@ -1,0 +1,163 @@
+"""Refreshed order features: the same tables as a full computation's, and the files of months that did not change."""
+
+import copy
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import compare
+from blitz.config import load_config
+from blitz.pipelines import OrderFeaturePipeline, RunContext
+from blitz.refresh_run import refresh
+from blitz.refresh_state import ChannelState, changes, why_full
+from blitz.run import chosen_steps, preflight
+from blitz.storage import FileInfo
+from world import INSTORE_LINE, INSTORE_ORDER, LINE, ORDER, World
+
+CHANNELS = ("ownapp", "swiggy", "instore")
+
+
+def refreshed(spark, body: dict[str, Any], as_of: str, since: str | None = None) -> dict[str, dict[str, Any]]:
+    """What a refresh of the three channels says it did."""
+    config = load_config(conf=body, as_of=as_of)
+    ready = preflight(config, chosen_steps(",".join(CHANNELS)))
+    day = dt.date.fromisoformat(since) if since else None
+    results = refresh(config, spark, ready, RunContext.of(config), day)
+    assert all(account.adds_up for result in results for account in result.accounts)
+    return {result.step: result.details["refresh"] for result in results}
+
+
+def differences(spark, body: dict[str, Any], as_of: str, folder: Path) -> list[str]:
+    """Where the outputs differ from those of a full run, which goes to another folder."""
+    alone = copy.deepcopy(body)
+    for name in CHANNELS:
+        alone["feature_pipeline"][name]["output_path"] = f"{folder}/{name}.parquet"
+    config, found = load_config(conf=alone, as_of=as_of), []
+    for name in CHANNELS:
+        OrderFeaturePipeline(config, name, spark).run()
+        tables = [compare.read(each["feature_pipeline"][name]["output_path"]) for each in (alone, body)]
+        assert len(tables[0]) > 0
+        found += [f"{name}: {each}" for each in compare.differences(*tables, compare.KEYS[name], True)]
+    return found
+
+
+def first_world(root: Path) -> World:
+    """Own-app users 0007 and 0009 as of 2025-06-01; 0008 has ordered elsewhere only."""
+    world = World(root)
+    world.order(id=1, order_placed_datetime="2025-05-10 10:00:00", total_price=1.0)
+    world.order(id=2, order_placed_datetime="2024-10-10 10:00:00")
+    world.order(id=3, customer="0009", order_placed_datetime="2023-03-10 10:00:00")
+    world.order(id=4, order_placed_datetime="2025-06-03 10:00:00")  # in the files before the window opens for it
+    world.order(id=5, customer=None, order_placed_datetime="2024-12-10 10:00:00")
+    for number in (1, 2, 3, 4, 5):
+        world.line(sales_id=number, quantity=number)
+    for number, customer in enumerate(["0007", "0008", "0009"], start=11):
+        world.order("swiggy", id=number, customer=customer, order_placed_datetime="2025-02-01 10:00:00")
+        world.line("swiggy", sales_id=number)
+        world.bill(customer, InvoiceNo=str(number), BussTime="2024-11-30 23:59:59")
+        world.bill_line(InvoiceNo=str(number), OrderDatetime="2024-11-30 12:00:00")
+    return world
+
+
+def add_files(root: Path, world: World) -> None:
+    """A month later: new files of every table, and a customer mapping that has grown."""
+    raw = root / "raw"
+    orders = [
+        ORDER
+        | {"id": 1, "order_placed_datetime": "2025-06-05 10:00:00", "total_price": 2.0},  # corrected, moves to June
+        ORDER
+        | {"id": 6, "order_placed_datetime": "2025-06-20 10:00:00"},  # of 0008, who is an own-app user from now on
+        ORDER | {"id": 7, "order_placed_datetime": "2025-01-20 10:00:00"},  # late
+        ORDER | {"id": None, "order_placed_datetime": "2025-06-21 10:00:00"},  # no record
+    ]
+    lines = [LINE | {"sales_id": 2, "quantity": 40}, LINE | {"sales_id": 6}, LINE | {"sales_id": 7}]
+    World._parquet(raw / "ownapp/orders/june", orders, ORDER)
+    World._parquet(raw / "ownapp/lines/june", lines, LINE)
+    World._parquet(raw / "queries/june", [{"order_id": 3}, {"order_id": 2}], {"order_id": 1})
+    World._parquet(raw / "swiggy/orders/june", [ORDER | {"id": 19, "order_placed_datetime": "2025-06-20"}], ORDER)
+    bill = INSTORE_ORDER | {"InvoiceNo": "19", "BussTime": "2024-11-30 09:00:00"}
+    World._csv(raw / "instore/orders_june.csv", [bill.values()], list(bill))
+    line = INSTORE_LINE | {"InvoiceNo": "19", "OrderDatetime": "2024-11-30 09:00:00"}
+    World._csv(raw / "instore/lines_june.csv", [line.values()], list(line))
+    world.customers += [("0008", "6", None, None), ("0007", "7", None, None), ("0007", "5", None, None)]
+    world.customers += [("0008", "19", None, None), ("0007", "19", "2024-11-30", "7040")]
+    columns = ["customer_code_ty", "invoice_no", "invoice_date", "store_code"]
+    World._csv(raw / "maps/customers.csv", world.customers, columns)
+
+
+def test_a_refresh_gives_the_table_of_a_full_run(spark, tmp_path):
+    world = first_world(tmp_path)
+    body = world.config()
+    first = refreshed(spark, body, "2025-06-01")
+    assert {each["reason"] for each in first.values()} == {"there is no state of a refresh before"}
+    output = Path(body["feature_pipeline"]["ownapp"]["output_path"])
+    months = {path.name[:7]: path.stat().st_ino for path in output.glob("*.parquet")}
+    assert sorted(months) == ["2023-03", "2024-10", "2025-05"]
+    add_files(tmp_path, world)
+    second = refreshed(spark, body, "2025-07-01")
+    assert {each["computed"] for each in second.values()} == {"changed"}
+    # Of own app, 1 (corrected), 2 (a late line and query) and 3 (out of the window) lose their rows; all months change.
+    assert second["ownapp"]["months_rewritten"] == ["2023-03", "2024-10", "2025-05"]
+    assert second["swiggy"]["months_rewritten"] == ["2025-02"]  # 0009 is no user any more
+    assert differences(spark, body, "2025-07-01", tmp_path / "alone") == []
+    rows = {row["order_id"]: row for row in compare.read(str(output)).to_dict("records")}
+    assert sorted(rows) == [1, 2, 4, 5, 6, 7]
+    assert (rows[1]["total_price"], rows[2]["item_count"], rows[2]["has_query"]) == (2.0, 42.0, True)
+    assert sorted(compare.read(body["feature_pipeline"]["swiggy"]["output_path"])["order_id"]) == [11, 12, 19]
+    assert sorted(compare.read(body["feature_pipeline"]["instore"]["output_path"])["order_id"]) == ["11", "12", "19"]
+    rejected = compare.read(f"{tmp_path}/out/quarantine/ownapp_new_files")
+    assert list(rejected["reason"]) == ["bad_record"] and "june" in rejected["file"][0]
+
+    inodes = {path.stat().st_ino for path in output.glob("*.parquet")}
+    third = refreshed(spark, body, "2025-07-01")  # nothing new: all files are kept, as they are
+    assert {(each["changed_keys"], *each["months_rewritten"]) for each in third.values()} == {(0,)}
+    assert {path.stat().st_ino for path in output.glob("*.parquet")} == inodes
+
+    path = tmp_path / "raw/ownapp/orders/part.parquet"  # an export that writes the same file again
+    World._parquet(path.parent, [*world.ownapp, ORDER | {"id": 8, "order_placed_datetime": "2025-06-22"}], ORDER)
+    since = refreshed(spark, body, "2025-07-01", since="2025-06-01")
+    assert since["ownapp"]["computed"] == "changed" and since["ownapp"]["months_rewritten"] == ["2025-06"]
+    kept = {path.name[:7] for path in output.glob("*.parquet") if path.stat().st_ino in inodes}
+    assert kept == {"2024-10", "2024-12", "2025-01"}
+    assert differences(spark, body, "2025-07-01", tmp_path / "alone") == []
+
+
+STATE = ChannelState(
+    made_by={"the settings": "a", "the category file": "b"}, start="2023-03-01", end="2025-06-01",
+    inputs={"orders": [["/x/a", 5, 1.0], ["/x/b", 6, 2.0]]}, output=[["p", 3]], mapping="", users=None,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"now": {"the settings": "a", "the category file": "c"}}, "the category file changed"),
+        ({"window": ("2023-02-28", "2025-06-01")}, "the window moved back, from 2023-03-01"),
+        ({"window": ("2023-03-01", "2025-05-31")}, "the window moved back"),
+        ({"output": [["p", 4]]}, "the output is not the one that the refresh before left"),
+        ({"lost": {"orders": frozenset({"/x/a", "/x/b"})}}, "/x/a and 1 more was written again or removed"),
+        ({"before": None}, "there is no state"),
+        ({}, None),
+        ({"window": ("2023-04-01", "2025-07-01")}, None),
+        ({"lost": {"orders": frozenset({"/x/a"})}, "has_since": True}, None),
+    ],
+)
+def test_reasons_to_compute_everything(tmp_path, change, reason):
+    usual = {
+        "before": ChannelState(**(vars(STATE) | {"mapping": str(tmp_path)})), "now": STATE.made_by,
+        "window": (STATE.start, STATE.end), "output": STATE.output, "lost": {}, "has_since": False,
+    }  # fmt: skip
+    found = why_full(**(usual | change))
+    assert found is None if reason is None else found.startswith(reason)
+
+
+def test_files_that_came_changed_and_went():
+    def table(*files: FileInfo) -> Any:
+        return type("Table", (), {"files": files})
+
+    found = changes(STATE, {"orders": table(FileInfo("/x/a", 5, 1.0), FileInfo("/x/c", 1, 9.0))})
+    assert (found.added["orders"], found.lost["orders"]) == ({"/x/c"}, {"/x/b"})
+    found = changes(STATE, {"orders": table(FileInfo("/x/a", 5, 1.5), FileInfo("/x/b", 6, 2.0))})
+    assert (found.added["orders"], found.lost["orders"]) == (set(), {"/x/a"})
