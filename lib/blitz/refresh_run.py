@@ -1,6 +1,7 @@
 """A refresh: the steps of a run, with order features that keep what cannot have changed (see refresh.py)."""
 
 import logging
+import time
 from collections.abc import Callable
 from datetime import date
 from typing import Any
@@ -16,7 +17,7 @@ from blitz.inputs import RawInputs
 from blitz.mappings import Mappings
 from blitz.orders import local_time, published_key
 from blitz.pipelines import OrderFeaturePipeline, RunContext, StepResult
-from blitz.publish import Published, read_output
+from blitz.publish import Published, inspect, read_output
 from blitz.publish_months import month_of, publish_months
 from blitz.refresh import CHANGED, Before, Changed, ChangedReader, MappedReader
 from blitz.refresh_state import (
@@ -31,6 +32,7 @@ from blitz.refresh_state import (
     why_full,
 )
 from blitz.run import Preflight, run_steps
+from blitz.session import configure
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +75,7 @@ class RefreshPipeline(OrderFeaturePipeline):
         self._folder = state_folder(self.output_path, channel)
         self._state = f"{self._folder}/state.json"
         self._details: dict[str, Any] = {}
+        self._started = time.monotonic()
         self._before: Before | None = None
         self._changed: Changed | None = None
         self._keys: DataFrame | None = None
@@ -84,6 +87,8 @@ class RefreshPipeline(OrderFeaturePipeline):
 
     def run(self) -> DataFrame:
         """Refresh and publish; returns the order features as published. Raises as OrderFeaturePipeline does."""
+        self._started = time.monotonic()
+        configure(self.spark)
         mapping = read_output(self.spark, self._mapping_path)
         users = self._users()
         tables = raw_tables(self._raw, self.channel.name)
@@ -98,6 +103,7 @@ class RefreshPipeline(OrderFeaturePipeline):
             self._compute_all(reason, mapping)
         assert self.result is not None
         self.result.details["refresh"] = self._details
+        self.result.seconds = time.monotonic() - self._started
         inputs = {name: described(table.files) for name, table in tables.items()}
         inputs["customer_mapping"] = described(self._raw.customer_mapping.files)
         users_path = None if users is None else self._users_path()
@@ -137,7 +143,11 @@ class RefreshPipeline(OrderFeaturePipeline):
         self._before = Before(date.fromisoformat(before.end), kept_mapping, old_users, old, added)
         self._changed = Changed(self, self._raw, self._before)
         self._keys = self._changed.keys(mapping, users, self._since, f"{self._folder}/keys-{self.context.run_id}")
-        self._details = {"computed": "changed", "changed_keys": self._keys.count()}
+        number = self._keys.count()
+        if number == 0 and not self._changed.counted and before.start == self.settings.start.isoformat():
+            self._leave_as_it_is(old)
+            return None
+        self._details = {"computed": "changed", "changed_keys": number}
         self._reader = ChangedReader(self.spark, self._raw, self.settings.timezone, mapping, self._keys, added)
         try:
             super().run()
@@ -145,6 +155,12 @@ class RefreshPipeline(OrderFeaturePipeline):
             return "the columns of the output or their types changed"
         log.info("%s: refreshed: %s", self.channel.name, self._details)
         return None
+
+    def _leave_as_it_is(self, old: DataFrame) -> None:
+        self._details = {"computed": "nothing"}
+        output = inspect(old, self.output_path, self.output_path, by_name=True)
+        self.result = StepResult(self.channel.name, output, [], time.monotonic() - self._started)
+        log.info("%s: nothing changed", self.channel.name)
 
     def _accounts(self, counter: Counter, mappings: Mappings) -> list[Account]:
         return super()._accounts(counter, mappings) + (self._changed.accounts() if self._changed else [])
