@@ -81,6 +81,7 @@ def two_dates(world: World, folder: Path, spark) -> dict[str, dict[str, Any]]:
     }
 
 
+@pytest.mark.slow
 def test_repeated_orders_users_and_accounts_as_of_each_date(spark, tmp_path):
     world = World(tmp_path)
     world.order(id=1, order_placed_datetime="2025-05-10 10:00:00", total_price=1.0)

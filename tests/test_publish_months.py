@@ -86,7 +86,7 @@ def test_death_at_every_call_on_s3(bucket: str, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(publish_s3, "THREADS", 1)
     monkeypatch.setattr(publish_lock, "_is_dead_here", lambda owner: True)
     old, new, outcomes = {"old": 60}, {"old": 30, "new": 30}, []
-    for last in range(1, 1000, 3):
+    for last in range(1, 1000, 7):
         path = f"s3://{bucket}/{last}/t"
         put("old", ("2025-05", "2025-06"), path, "r1")
         state["machine"] = Machine(last)

@@ -87,6 +87,7 @@ def add_files(root: Path, world: World) -> None:
     World._csv(raw / "maps/customers.csv", world.customers, columns)
 
 
+@pytest.mark.slow
 def test_a_refresh_gives_the_table_of_a_full_run(spark, tmp_path):
     world = first_world(tmp_path)
     body = world.config()
