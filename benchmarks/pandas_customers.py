@@ -22,6 +22,7 @@ def customer_features(config: dict[str, Any], orders: dict[str, pd.DataFrame]) -
     frames = {}
     for name, frame in orders.items():
         local = frame["order_placed_datetime"].dt.tz_convert(common["timezone"]).dt.tz_localize(None)
+        local = frame["BussTime"] if name == "instore" else local  # it may lie in an hour that the clock leaves out
         frames[name] = frame.assign(local=local, channel=name)[local.between(start, run_date, inclusive="left")]
     ids = np.sort(frames["ownapp"]["algonomy_id"].unique())
     marks = [c for c in orders["ownapp"] if c.startswith(("dri_categ_", "categ_base_product_"))]

@@ -41,6 +41,22 @@ def test_cutoff_is_in_and_own_app_orders_decide_who_is_a_customer(spark, world):
     assert {a.table: a.dropped for a in pipeline.result.accounts}["swiggy order features"] == {"outside_window": 1}
 
 
+def test_labels_may_hold_dots_and_bills_an_hour_that_the_clock_leaves_out(spark, world):
+    world.common |= {
+        "timezone": "America/New_York",
+        "price_config": {"price_bins": [0, 50.5, 200], "bucket_labels": ["Rs. 0-50.5", "a`b"]},
+    }
+    world.order(id=1, customer="a", order_placed_datetime="2025-03-01 12:00:00")
+    world.line(sales_id=1, original_price=50.5)
+    world.bill("a", InvoiceNo="5", BussTime="2025-03-09 02:30:00")
+    world.bill_line(InvoiceNo="5", OrderDatetime="2025-03-09", PriceNet="50.49")
+    rows, _ = run(spark, world)
+    assert rows["a"]["omnichannel_last_order_at"] == dt.datetime(2025, 3, 9, 2, 30)
+    assert [rows["a"][f"omnichannel_order_count_with_{label}_price_range_items"] for label in ("Rs. 0-50.5", "a`b")] == [
+        1, 1,
+    ]  # fmt: skip
+
+
 def test_orders_of_the_run_date_and_later_do_not_count(spark, world):
     """Order outputs of a later run date than the customers', as after a rerun for an older date."""
     world.order(id=1, customer="a", order_placed_datetime=utc("2025-06-30 23:59:59.999999"))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from pyspark.sql import Column
+from pyspark.sql import functions as F
 
 
 def balanced(operator: Callable[[Column, Column], Column], columns: Sequence[Column]) -> Column:
@@ -12,3 +13,13 @@ def balanced(operator: Callable[[Column, Column], Column], columns: Sequence[Col
         pairs = [operator(*columns[at : at + 2]) for at in range(0, len(columns) - 1, 2)]
         columns = pairs + list(columns[len(pairs) * 2 :])
     return columns[0]
+
+
+def named(name: str) -> Column:
+    """The column of exactly this name, whatever it holds: price labels are the users' own, and may hold dots."""
+    return F.col("`" + name.replace("`", "``") + "`")
+
+
+def whole(code: Column) -> Column:
+    """The text of a code as bigint; null where it is no whole number: Spark's cast would cut ``1.7`` to 1."""
+    return F.when(F.instr(code, ".") == 0, code.cast("bigint"))

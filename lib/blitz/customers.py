@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from blitz.accounts import Counter
 from blitz.channels import CHANNELS
-from blitz.columns import balanced
+from blitz.columns import balanced, named
 from blitz.mappings import BITS, Menu
 from blitz.orders import DAYPARTS, daypart, in_window, is_weekend, local_time
 
@@ -99,7 +99,7 @@ class _Marks:
         bits: list[list[Column]] = [[F.lit(0).cast("bigint")] for _ in range(self.masks)]
         for mark, at in self.place.items():
             if isinstance(mark, str):
-                value = F.col(mark).cast("bigint") if mark in columns else F.lit(0).cast("bigint")
+                value = named(mark).cast("bigint") if mark in columns else F.lit(0).cast("bigint")
             else:
                 kind, name = mark
                 value = F.array_contains(_ARRAYS[kind], F.lit(name)).cast("bigint")
@@ -126,6 +126,8 @@ def _place(value: Column, names: Sequence[str]) -> Column:
 def _narrow(orders: DataFrame, name: str, settings: CustomerSettings, marks: _Marks, counter: Counter) -> DataFrame:
     """The orders of one channel in the window, one narrow row each, the same columns for every channel."""
     local = local_time(F.col("order_placed_datetime"), settings.timezone)
+    if name == "instore":  # its own time may lie in an hour that the clock leaves out
+        local = F.col("BussTime").cast("timestamp")
     discount, before_tax = F.col("discounted_price"), F.col("discounted_price") + F.col("sub_total_price")
     delivery = F.lit(None).cast("double")
     if name == "instore":
@@ -187,8 +189,8 @@ def _aggregates(settings: CustomerSettings, marks: _Marks) -> list[Column]:
 def _scoped(scope: str, counter: str) -> Column:
     """One scope's half of a counter."""
     if scope == "omnichannel":
-        return F.col(counter).bitwiseAND(F.lit(_LOW))
-    return F.shiftright(F.col(counter), 32)
+        return named(counter).bitwiseAND(F.lit(_LOW))
+    return F.shiftright(named(counter), 32)
 
 
 def _columns(settings: CustomerSettings, marks: _Marks) -> list[Column]:
