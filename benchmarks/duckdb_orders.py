@@ -19,6 +19,7 @@ from duckdb_sources import (
     csv_scan,
     flag,
     instant,
+    is_bad_id,
     is_bad_number,
     literal,
     months_before,
@@ -28,6 +29,7 @@ from duckdb_sources import (
     stores,
     text,
     wall_clock,
+    whole,
 )
 
 TIMES = ("order_placed_datetime", "order_delivery_datetime", "schedule_datetime")
@@ -98,9 +100,9 @@ def read_mapping(job: Job) -> None:
         CREATE TEMP TABLE mapping AS SELECT {text("customer_code_ty")} AS algonomy_id, {code("invoice_no")} AS invoice,
             {code("store_code")} AS store, ({wall_clock("invoice_date", job.clock)})::DATE AS day
         FROM {scan} WHERE NOT is_long AND {text("customer_code_ty")} IS NOT NULL""")
-    job.con.execute("""
-        CREATE TEMP TABLE app_customer AS SELECT try_cast(invoice AS BIGINT) AS id, min(algonomy_id) AS algonomy_id
-        FROM mapping WHERE try_cast(invoice AS BIGINT) IS NOT NULL GROUP BY 1""")
+    job.con.execute(f"""
+        CREATE TEMP TABLE app_customer AS SELECT {whole("invoice")} AS id, min(algonomy_id) AS algonomy_id
+        FROM mapping WHERE {whole("invoice")} IS NOT NULL GROUP BY 1""")
 
 
 def app_channel(job: Job, name: str, only_users: bool) -> None:
@@ -110,9 +112,9 @@ def app_channel(job: Job, name: str, only_users: bool) -> None:
     columns = {column: instant(column, kinds[column]) for column in TIMES}
     columns |= {column: number(column, kinds[column]) for column in NUMBERS}
     columns |= {column: carried(column, kinds[column]) for column in AS_IS}
-    columns |= {column: f"try_cast({column} AS BIGINT)" for column in ("id", "store_id_id")}
+    columns |= {column: whole(column) for column in ("id", "store_id_id")}
     typed = ", ".join(f"{sql} AS {column}" for column, sql in columns.items())
-    good = _readable(kinds, [*NUMBERS, "id", "store_id_id"])
+    good = _readable(kinds, list(NUMBERS), ["id", "store_id_id"])
     users = "SEMI JOIN users USING (algonomy_id)" if only_users else ""
     con.execute(f"""
         CREATE TEMP TABLE {name}_read AS SELECT t.*, {job.clock.local("t.order_placed_datetime")} AS local,
@@ -123,12 +125,12 @@ def app_channel(job: Job, name: str, only_users: bool) -> None:
     scan, kinds = parquet_scan(con, body["order_items_data_path"])
     con.execute(f"""
         CREATE TEMP TABLE lines AS SELECT o.row_no, l.* EXCLUDE (id) FROM (
-            SELECT try_cast(sales_id AS BIGINT) AS id, try_cast(item_id_id AS BIGINT) AS item,
+            SELECT {whole("sales_id")} AS id, {whole("item_id_id")} AS item,
                 coalesce({number("quantity", kinds["quantity"])}, 0) AS quantity,
                 coalesce({flag("promo_item", kinds["promo_item"])}, 0)::BOOLEAN AS promo,
                 {flag("is_customized", kinds["is_customized"])} AS customized, {flag("is_veg", kinds["is_veg"])} AS veg,
                 {_price_bits(number("original_price", kinds["original_price"]), job.bins)} AS price_bits
-            FROM {scan} WHERE {_readable(kinds, ["sales_id", "item_id_id", "quantity", "original_price"])}) l
+            FROM {scan} WHERE {_readable(kinds, ["quantity", "original_price"], ["sales_id", "item_id_id"])}) l
         JOIN {name}_orders o ON o.id = l.id""")
     _features(job, name, "BIGINT", ("item_id_id", "header_item_id_id", "choice_item_id_id"))
     query = "false"
@@ -200,11 +202,11 @@ def _without_repeated(job: Job, name: str, keys: list[str], time: str, amount: s
         FROM {name}_read o ANTI JOIN {name}_repeats r ON r.row_no = o.rowid""")
 
 
-def _readable(kinds: dict[str, str], numbers: list[str]) -> str:
-    """Rows whose numbers can be read: only those that the file holds as text can fail."""
-    return " AND ".join(
-        [f"NOT {is_bad_number(column)}" for column in numbers if kinds[column] == "VARCHAR"] or ["true"]
-    )
+def _readable(kinds: dict[str, str], numbers: list[str], ids: list[str]) -> str:
+    """Rows whose numbers and ids can be read: only those that the file holds as text, and ids as doubles, can fail."""
+    bad = [is_bad_number(column) for column in numbers if kinds[column] == "VARCHAR"]
+    bad += [is_bad_id(column) for column in ids if kinds[column] in ("VARCHAR", "DOUBLE")]
+    return " AND ".join([f"NOT coalesce({each}, false)" for each in bad] or ["true"])
 
 
 def _price_bits(price: str, bins: list[float]) -> str:

@@ -20,6 +20,7 @@ STORE_COLUMNS = {
     "store_key_city": "Key City",
 }
 BITS = 62  # categories held by one BIGINT mask
+IDS = ("item_id_id", "MDS ID", "header_item_id_id", "choice_item_id_id")
 _BASE, _DRI = "Clubbed base product category", "Final Dri Category"
 
 
@@ -107,6 +108,18 @@ def is_bad_number(cell: str) -> str:
     return f"(try_cast({cell} AS DOUBLE) IS NULL AND {present})"
 
 
+def whole(cell: str) -> str:
+    """Ids as BIGINT; null where there is no whole number: a cast would round ``1.7`` to 2."""
+    return (
+        f"CASE WHEN try_cast({cell} AS DOUBLE) = floor(try_cast({cell} AS DOUBLE)) THEN try_cast({cell} AS BIGINT) END"
+    )
+
+
+def is_bad_id(cell: str) -> str:
+    """Whether a text is there and yet no id."""
+    return f"({is_bad_number(cell)} OR (try_cast({cell} AS DOUBLE) IS NOT NULL AND {whole(cell)} IS NULL))"
+
+
 def flag(cell: str, kind: str) -> str:
     """0/1 as TINYINT, or null."""
     if kind == "VARCHAR":
@@ -125,7 +138,7 @@ def instant(cell: str, kind: str) -> str:
 
 def wall_clock(cell: str, clock: Clock) -> str:
     """Local time of a text: as it stands, or converted where it names a zone (only looked at where it is long)."""
-    zoned = f"length({cell}) > 19 AND regexp_matches({cell}, '^.{{16}}.*(Z|UTC|GMT|[+-]\\d{{2}}(:?\\d{{2}})?)\\s*$')"
+    zoned = f"length({cell}) > 19 AND regexp_matches({cell}, '^.{{16}}.*([A-Za-z]|[+-]\\d{{2}}(:?\\d{{2}})?)\\s*$')"
     shifted = clock.local(f"make_timestamp(epoch_us(try_cast({cell} AS TIMESTAMPTZ)))")
     return f"CASE WHEN {zoned} THEN {shifted} ELSE try_cast({cell} AS TIMESTAMP) END"
 
@@ -143,6 +156,8 @@ def small_csv(path: str, columns: dict[str, bool]) -> pd.DataFrame:
     for name, is_code in columns.items():
         cells = rows[name].str.strip()
         cells = cells.str.replace(r"^([+-]?\d+)\.0*$", r"\1", regex=True) if is_code else cells
+        if name in IDS:  # one id, one text
+            cells = cells.str.replace(r"^\+?0*(?=\d)", "", regex=True).where(cells.str.fullmatch(r"[+-]?\d{1,19}"), "")
         rows[name] = cells.mask(cells == "", None)
     return rows[list(columns)]
 

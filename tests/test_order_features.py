@@ -243,6 +243,22 @@ def test_menus_of_hundreds_of_categories(spark, world):
     assert rows[1]["unique_dri_categories_in_order"] == [f"Driver {n:03}" for n in (1, 30, 35, 62, 63, 64)]
 
 
+def test_one_id_counts_once_however_the_files_write_it(spark, world):
+    world.order(id=1, customer="b")
+    world.customers += [("a", "1.7", None, None), ("c", "0001.0", None, None)]
+    world.store_codes.append(("0100", "7041"))
+    world.menu += [("0501", "P7", "Another", "Burgers"), ("501.9", "P8", "Coke", "Drinks")]
+    world.choices += [("0501.0", "502", "P1", "P2", "1"), ("503", "501.9", "", "", "9"), ("503", "x", "", "", "9")]
+    for item in (501, 502, 503):
+        world.line(item_id_id=item)
+    rows, accounts = run(spark, world)
+    assert rows[1]["algonomy_id"] == "b"
+    assert rows[1]["item_count"] == 3
+    assert rows[1]["unique_base_products_in_order"] == ["Another", "Coke"]
+    assert rows[1]["store_geographical_city"] == "Mumbai"
+    assert (accounts["orders"].kept, accounts["lines"].kept, accounts["lines"].dropped["choice"]) == (1, 2, 1)
+
+
 def test_instore_invoices_repeat_across_stores_and_days(spark, world):
     world.order(customer="0007")
     world.order(id=2, customer="0008")

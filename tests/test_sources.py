@@ -101,18 +101,19 @@ def test_every_form_of_a_flag_is_the_same_flag(spark, tmp_path, flags, expected)
 
 
 def test_rows_that_cannot_be_read_have_a_reason(spark, tmp_path):
-    at = pa.array(["2025-01-01", "yesterday", None, "2025-01-01", "2025-13-01", "12:30"])
+    at = pa.array(["2025-01-01", "yesterday", None, "2025-01-01", "2025-13-01", "12:30", "2025-01-01"])
     table = orders(
-        at, id=["1", "2", "3.0", "x", "5", "6"], flag=["1"] * 6, amount=["1", "1", "1", "1", "abc", "1"],
-        note=["n"] * 6, other=[1] * 6,
+        at, id=["1", "2", "3.0", "x", "5", "6", "1.7"], flag=["1"] * 7, amount=["1", "1", "1", "1", "abc", "1", "1"],
+        note=["n"] * 7, other=[1] * 7,
     )  # fmt: skip
     pq.write_table(table, tmp_path / "a.parquet")
     rows = read(spark, SPEC, tmp_path)
     assert [row["reject_reason"] for row in rows] == [
         None, "bad_timestamp", "bad_timestamp", "bad_record", "bad_record", "bad_timestamp",
+        "bad_record",
     ]  # fmt: skip
     rejected = read_rejected(spark, resolve([(SPEC, str(tmp_path))])[0], ZONE).collect()
-    assert len(rejected) == 5
+    assert len(rejected) == 6
     assert {Path(row["file"]).name for row in rejected} == {"a.parquet"}
     assert any('"id":"x"' in row["raw"] for row in rejected)
 
@@ -131,7 +132,11 @@ def test_files_of_one_folder_may_differ_in_types(spark, tmp_path):
 
 @pytest.mark.parametrize(
     ("others", "expected"),
-    [(([True], [0]), [1, 0]), (([True], [0.0], [None]), [1.0, 0.0, None]), (([True], ["no"]), ["true", "no"])],
+    [
+        (([True], [0]), [1, 0]),
+        (([True], [0.0], [None]), [1.0, 0.0, None]),
+        (([True], ["no"], [float("nan")]), ["true", "no", None]),
+    ],
     ids=["integers", "doubles", "text"],
 )
 def test_a_flag_that_is_carried_through_has_one_type(spark, tmp_path, others, expected):
@@ -150,12 +155,13 @@ def test_csv_as_the_world_writes_it(spark, tmp_path):
         "\r\n"
         "0042,2025-02-01T00:00:00,1.0\r\n".encode()
     )
-    (tmp_path / "b.csv").write_text(
+    (tmp_path / "b [1]*,{c}.csv").write_text(
         "Name, Qty ,extra,InvoiceNo,At\n b ,,x,A-1,2025-01-31T18:29:59Z\nc,1,x,5,2025-02-01,one,two\n"
+        "\t d ,\t3,x,A-2\t,2025-01-31 18:29:59 UTC, \n,,x,A-3,2025-01-31 13:29:59 America/New_York\n"
     )
     (tmp_path / "c.csv").write_text("InvoiceNo,At,Qty,Name\n")
     rows = {row["InvoiceNo"]: row for row in read(spark, LINES, str(tmp_path / "*.csv"))}
-    assert set(rows) == {"7040", "0042", "A-1", "5"}
+    assert set(rows) == {"7040", "0042", "A-1", "A-2", "A-3", "5"}
     assert rows["7040"]["Name"] == 'Fries, "large"'
     assert rows["7040"]["At"] == dt.datetime(2025, 1, 31, 23, 59, 59)
     assert rows["0042"]["Qty"] == 1.0
@@ -163,6 +169,8 @@ def test_csv_as_the_world_writes_it(spark, tmp_path):
     assert rows["A-1"]["At"] == dt.datetime(2025, 1, 31, 23, 59, 59)
     assert rows["A-1"]["Qty"] is None
     assert rows["A-1"]["Name"] == "b"
+    assert {rows[name]["At"] for name in ("A-2", "A-3")} == {rows["A-1"]["At"]}
+    assert (rows["A-2"]["Name"], rows["A-2"]["Qty"], rows["A-2"]["reject_reason"]) == ("d", 3.0, None)
     assert rows["5"]["reject_reason"] == "bad_record"  # more values than columns: which is which is anyone's guess
 
 

@@ -78,7 +78,8 @@ class Mappings:
 
 
 def read_small(table: RawTable) -> pd.DataFrame:
-    """A small mapping file as trimmed text columns, with empty as null; ids without a trailing ``.0``.
+    """A small mapping file as trimmed text columns, with empty as null; codes without a trailing ``.0``, ids as digits
+    without leading zeros (null where they are no whole number), so that one id is one text.
 
     Raises InputError where a file is no CSV in UTF-8, or a line has values behind the header's last column.
     """
@@ -96,6 +97,8 @@ def read_small(table: RawTable) -> pd.DataFrame:
         text = rows[field.name].where(rows[field.name].notna(), "").astype(str).str.strip()
         if field.kind in (Kind.ID, Kind.CODE):
             text = text.str.replace(r"^([+-]?\d+)\.0*$", r"\1", regex=True)
+        if field.kind is Kind.ID:
+            text = text.str.replace(r"^\+?0*(?=\d)", "", regex=True).where(text.str.fullmatch(r"[+-]?\d{1,19}"), "")
         rows[field.name] = text.mask(text == "", None)
     return rows
 

@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 
 from blitz.accounts import Counter, count_where
 from blitz.channels import Channel, instore_key
+from blitz.columns import whole
 from blitz.lines import LINE_REASONS, bit, line_features
 from blitz.mappings import BITS, Category, Menu
 from blitz.tables import BAD_RECORD, BAD_TIMESTAMP, REASON
@@ -88,7 +89,7 @@ def mapping_key(channel: Channel) -> Column:
     """The order key that a row of the customer mapping names."""
     if channel.is_local:
         return instore_key(F.col("invoice_no"), F.col("store_code"), F.col("invoice_date"))
-    return F.col("invoice_no").cast("bigint")
+    return whole(F.col("invoice_no"))
 
 
 def published_key(channel: Channel) -> Column:

@@ -10,6 +10,7 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from blitz.columns import whole
 from blitz.files import FileGroup, RawColumn, RawTable
 from blitz.storage import spark_path
 from blitz.tables import BAD_RECORD, BAD_TIMESTAMP, REASON, Field, Kind
@@ -81,14 +82,15 @@ def _raw(group: FileGroup) -> Column:
 
 
 def _read_group(spark: SparkSession, group: FileGroup) -> DataFrame:
-    paths = [spark_path(path) for path in group.paths]
+    paths = [spark_path(path, literal=True) for path in group.paths]
     if group.format == "parquet":
         held = [column for column in group.columns if column.physical != "null"]
         schema = ", ".join(f"{_quoted(column.name)} {column.ddl}" for column in held)
         return spark.read.schema(schema).parquet(*paths)
     names = [f"c{at}" for at in range(group.width)] + [_EXTRA, _UNREAD]
     schema = ", ".join(f"{name} string" for name in names)
-    return spark.read.csv(paths, schema=schema, header=True, quote='"', escape='"', mode="PERMISSIVE")
+    reader = spark.read.options(ignoreLeadingWhiteSpace=True, ignoreTrailingWhiteSpace=True)  # tabs too, unlike trim()
+    return reader.csv(paths, schema=schema, header=True, quote='"', escape='"', mode="PERMISSIVE")
 
 
 def _quoted(name: str) -> str:
@@ -181,23 +183,23 @@ def _finite(column: RawColumn) -> Column:
 
 
 def _text(column: RawColumn) -> Column:
-    trimmed = F.trim(_cell(column).cast("string"))
+    trimmed = F.trim((_finite(column) if column.physical == "float" else _cell(column)).cast("string"))
     return F.when(trimmed != "", trimmed)
 
 
 def _id(column: RawColumn) -> Column:
     if column.physical == "text":
-        return _code(column).cast("bigint")
+        return whole(_code(column))
     if column.physical in ("float", "decimal"):
-        whole = _cell(column).cast("bigint")
-        return F.when(whole.cast("double") == _cell(column).cast("double"), whole)
+        number = _cell(column).cast("bigint")
+        return F.when(number.cast("double") == _cell(column).cast("double"), number)
     return _cell(column).cast("bigint")
 
 
 def _code(column: RawColumn) -> Column:
     if column.physical in ("float", "decimal"):
-        whole = _cell(column).cast("bigint")
-        return F.when(whole.cast("double") == _cell(column).cast("double"), whole.cast("string")).otherwise(
+        number = _cell(column).cast("bigint")
+        return F.when(number.cast("double") == _cell(column).cast("double"), number.cast("string")).otherwise(
             _text(column)
         )
     text = _text(column)
