@@ -75,7 +75,7 @@ def test_an_exception_at_every_step(step: str, exchange: bool, tmp_path: Path, m
             patch.setattr(publish_tree.LocalTree, "exchange", lambda *_: False)
         owner = (
             publish
-            if step[0] == "_"
+            if step in ("_write", "inspect")
             else publish_tree.TreeStore
             if step in ("swap", "clean")
             else publish_tree.LocalTree
