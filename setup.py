@@ -22,6 +22,7 @@ setup(
             "blitz-customer-features = blitz.tasks:customer_features",
             "blitz-segments = blitz.tasks:segments",
             "blitz-microsegments = blitz.tasks:microsegments",
+            "blitz-report = blitz.tasks:report",
         ],
     },
     package_data={"blitz": ["*.json"], "blitz.report": ["templates/*"]},

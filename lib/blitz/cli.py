@@ -12,7 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from pyspark.sql import SparkSession
+
 from blitz import console, storage
+from blitz.channels import CHANNELS
 from blitz.config import Config, load_config
 from blitz.errors import BlitzError, ConfigError, RuleError
 from blitz.failures import reason
@@ -95,6 +98,8 @@ def _run(job: str, arguments: argparse.Namespace, steps: Sequence[str] | None) -
         chosen = chosen_steps(arguments.steps)
     else:
         chosen = (arguments.channel,) if hasattr(arguments, "channel") else tuple(steps)
+    warned = _Warnings()
+    log.addHandler(warned)
     config = read_config(arguments)
     if config.run.debug_log:
         log_to(config.run.debug_log)
@@ -108,11 +113,42 @@ def _run(job: str, arguments: argparse.Namespace, steps: Sequence[str] | None) -
     try:
         results = run_steps(config, session.spark, ready, context)
         target = manifest_path(config, chosen)
-        write_manifest(target, manifest(config, session.spark, ready, results, context.run_id))
+        write_manifest(target, manifest(config, session.spark, ready, results, context.run_id, warned.texts))
+        page = _report(session.spark, config, chosen) if steps is None else None
     finally:
         session.stop()
     print(console.summary(results))
     print(f"\nManifest: {target}")
+    if page:
+        print(f"Report:   {page}")
+
+
+class _Warnings(logging.Handler):
+    """Keeps the warnings of a run for its manifest."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+
+
+def _report(spark: SparkSession, config: Config, steps: Sequence[str]) -> str:
+    """Make the report of what is published now; returns where it is, or why there is none.
+
+    The tables are published and good whatever happens here: a report that fails is a warning, not a failed run.
+    """
+    try:
+        from blitz.report.make import make_report  # Jinja2 and the charts, which no other job needs
+
+        return make_report(spark, config, items="small" if set(CHANNELS) <= set(steps) else "keep")
+    except Exception as error:
+        log.debug("the report failed", exc_info=True)
+        cause = str(error).splitlines()[0] if isinstance(error, BlitzError) else reason(error)
+        told = f"not made: {cause}; the tables are published, jobs/report.py makes it later"
+        log.warning("report: %s", told)
+        return told
 
 
 @contextmanager

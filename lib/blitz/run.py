@@ -235,9 +235,17 @@ def manifest_path(config: Config, steps: Sequence[str]) -> str:
 
 
 def manifest(
-    config: Config, spark: SparkSession, ready: Preflight, results: Sequence[StepResult], run_id: str
+    config: Config,
+    spark: SparkSession,
+    ready: Preflight,
+    results: Sequence[StepResult],
+    run_id: str,
+    warnings: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """What the run was made of and what it made (contract: accounts): hashes, versions, accounts, seconds, paths."""
+    """What the run was made of and what it made (contract: accounts): hashes, versions, accounts, seconds, paths.
+
+    ``warnings`` are the run's own; ``menu`` names the categories behind the category columns.
+    """
     body: dict[str, Any] = {
         "run_id": run_id,
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -259,7 +267,10 @@ def manifest(
             }
             for result in results
         },
+        "warnings": list(dict.fromkeys(warnings)),
     }
+    if ready.menu:
+        body["menu"] = {kind: [each.name for each in ready.menu.of_kind(kind)] for kind in ("dri", "base")}
     if config.feature_pipeline_body:
         common = config.feature_pipeline.common
         body["run_date"] = common.current_run_date.isoformat()

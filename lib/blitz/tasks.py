@@ -6,6 +6,7 @@ Each takes its arguments from ``sys.argv``, returns normally on success and fail
 
 import sys
 
+from blitz import report_cli
 from blitz.cli import main
 
 
@@ -32,6 +33,11 @@ def segments() -> None:
 def microsegments() -> None:
     """Micro-segments from the customer features and the segments."""
     _end(main("microsegments", str(microsegments.__doc__), ["microsegments"]))
+
+
+def report() -> None:
+    """The run report, from the published outputs and the manifests."""
+    _end(report_cli.main())
 
 
 def _end(code: int) -> None:

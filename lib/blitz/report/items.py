@@ -1,0 +1,65 @@
+"""The items that most lines without a driver category name. Published outputs know no items, so the raw lines are read:
+the item columns alone, once, and only where they are small or it is asked for."""
+
+from functools import reduce
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from blitz.channels import CHANNELS
+from blitz.config import FeaturePipeline
+from blitz.files import RawTable, resolve
+from blitz.inputs import menu_inputs
+from blitz.mappings import category_table
+from blitz.sources import read_table
+from blitz.tables import Field, Kind, TableSpec
+
+SMALL = 256 * 1024 * 1024  # bytes of raw lines that are read without being asked
+MOST_ITEMS = 20
+APP_ITEM_NAMES = TableSpec(
+    "lines", (Field("item_id_id", Kind.ID), Field("item_name", Kind.TEXT), Field("promo_item", Kind.FLAG))
+)
+INSTORE_ITEM_CODES = TableSpec("lines", (Field("ProductCode", Kind.CODE),))
+
+
+def unmapped_items(spark: SparkSession, config: FeaturePipeline, most_bytes: int | None = SMALL) -> dict[str, Any]:
+    """``bytes`` of the raw lines, and ``rows``: per channel the MOST_ITEMS items with the most lines (no promotions)
+    that have no driver category: ``channel``, ``item``, ``name``, ``lines``. ``rows`` is None above ``most_bytes``."""
+    tables = dict(
+        zip(
+            CHANNELS,
+            resolve(
+                [
+                    (APP_ITEM_NAMES, config.ownapp.order_items_data_path),
+                    (APP_ITEM_NAMES, config.swiggy.order_items_data_path),
+                    (INSTORE_ITEM_CODES, config.instore.order_items_file_pattern),
+                ]
+            ),
+            strict=True,
+        )
+    )
+    size = sum(info.size for table in tables.values() for info in table.files)
+    if most_bytes is not None and size > most_bytes:
+        return {"bytes": size, "rows": None}
+    mappings = menu_inputs(config)
+    frames = [
+        _of_channel(spark, name, table, category_table(spark, mappings, CHANNELS[name]), config.common.timezone)
+        for name, table in tables.items()
+    ]
+    rows = [row.asDict() for row in reduce(DataFrame.unionByName, frames).collect()]
+    return {"bytes": size, "rows": sorted(rows, key=lambda row: (-row["lines"], row["channel"], row["item"] or ""))}
+
+
+def _of_channel(spark: SparkSession, name: str, table: RawTable, categories: DataFrame, timezone: str) -> DataFrame:
+    channel = CHANNELS[name]
+    lines = read_table(spark, table, timezone)
+    promo = F.coalesce(F.col("promo_item"), F.lit(False)) if channel.has_flags else F.lit(False)
+    plain = lines.where(~promo).select(
+        F.col(channel.item).alias("item"),
+        (F.col("item_name") if channel.has_flags else F.lit(None).cast("string")).alias("name"),
+    )
+    unmapped = plain.join(F.broadcast(categories), "item", "left_anti")
+    counted = unmapped.groupBy("item").agg(F.max("name").alias("name"), F.count(F.lit(1)).alias("lines"))
+    most = counted.orderBy(F.col("lines").desc(), "item").limit(MOST_ITEMS)
+    return most.select(F.lit(name).alias("channel"), F.col("item").cast("string"), "name", "lines")

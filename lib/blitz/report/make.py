@@ -1,0 +1,110 @@
+"""Make the report: read the manifests, count, assemble, write the numbers and the page."""
+
+import json
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Literal
+
+from pyspark.sql import DataFrame, SparkSession
+
+from blitz import storage
+from blitz.channels import CHANNELS
+from blitz.config import Config
+from blitz.errors import InputError
+from blitz.publish import read_output
+from blitz.report import aggregates, page
+from blitz.report.changes import changes, digest
+from blitz.report.items import SMALL, unmapped_items
+from blitz.report.notices import notices
+from blitz.report.numbers import Body, Counted, report_numbers
+from blitz.report.profiles import plan_tables
+from blitz.report.runs import numbers_path, read_facts, read_numbers, report_path
+from blitz.report.words import category_names
+from blitz.rules import load_rules
+
+log = logging.getLogger(__name__)
+Items = Literal["keep", "small", "all"]
+THREADS = 3  # the aggregations are small: planning and code generation of one overlaps with the tasks of another
+
+
+def make_report(spark: SparkSession, config: Config, *, items: Items = "keep", previous: str | None = None) -> str:
+    """Write the page and its numbers, and return the page's path.
+
+    Args:
+        spark: the session.
+        config: the config of the run; the manifests that its jobs left say the rest.
+        items: count unmapped items in the raw lines: ``all``, only where they are ``small``, or ``keep`` what an
+            earlier report of the same run counted.
+        previous: the numbers (``report.json``) to compare with; by default those that stand in the page's place.
+
+    Raises InputError where an output or every manifest is missing. Nothing but the two files is written.
+    """
+    target = report_path(config)
+    facts = read_facts(config)
+    standing = read_numbers(numbers_path(target))
+    is_same = standing is not None and standing["digest"]["run_id"] == facts.get("run_id")
+    before = _before(standing, is_same, previous)
+    counted = _count(spark, config, items, before)
+    if counted.items is None and is_same and standing is not None:
+        counted = Counted(**{**vars(counted), "items": standing["items"]})
+    numbers = _assemble(config, facts, counted, before)
+    written = json.dumps(numbers, ensure_ascii=False, indent=1) + "\n"
+    html = page.render(numbers)
+    storage.write_bytes(numbers_path(target), written.encode())
+    storage.write_bytes(target, html.encode())
+    return target
+
+
+def _before(standing: Body | None, is_same: bool, path: str | None) -> Body | None:
+    """The digest of the run before. A report that is made again keeps the one that it had."""
+    if path is not None:
+        given = read_numbers(path)
+        if given is None:
+            raise InputError(f"{path}: no numbers of a report there; give the report.json of another run")
+        return dict(given["digest"])
+    if standing is None:
+        return None
+    return standing.get("previous") if is_same else dict(standing["digest"])
+
+
+def _count(spark: SparkSession, config: Config, items: Items, before: Body | None) -> Counted:
+    """All aggregations, some at a time."""
+    body, pipeline, fmt = config.segmentation, config.feature_pipeline, config.run.format
+
+    def read(path: str) -> DataFrame:
+        return read_output(spark, path, fmt)
+
+    features, segments = read(body.input_path), read(body.output_segments_path)
+    micro = read(body.output_microsegments_path)
+    orders = {name: read(getattr(pipeline, name).output_path) for name in CHANNELS}
+    flags = [name for name in dict.fromkeys(body.convert_to_flag) if name in features.columns]
+    names = aggregates.numeric_columns(micro)
+    labels = pipeline.common.price_config.bucket_labels
+    jobs: dict[str, Callable[[], Any]] = {
+        "segments": lambda: aggregates.segment_groups(features, segments, flags),
+        "clusters": lambda: aggregates.cluster_groups(micro, names),
+        "orders": lambda: aggregates.order_groups(orders, pipeline.common.timezone, labels),
+        "stores": lambda: aggregates.store_groups(orders),
+    }
+    if items != "keep":
+        jobs["items"] = lambda: unmapped_items(spark, pipeline, SMALL if items == "small" else None)
+    path = before and before["segments_path"]
+    if path and path != body.output_segments_path and storage.exists(path):
+        jobs["moves"] = lambda: aggregates.segment_moves(read(path), segments)
+    with ThreadPoolExecutor(THREADS) as pool:
+        running: dict[str, Future[Any]] = {name: pool.submit(job) for name, job in jobs.items()}
+        found = {name: each.result() for name, each in running.items()}
+    return Counted(flags=flags, features=names, **found)
+
+
+def _assemble(config: Config, facts: Body, counted: Counted, before: Body | None) -> Body:
+    rules = load_rules(config.segmentation.rules_path)
+    numbers = report_numbers(config, facts, rules, counted)
+    categories = category_names(facts["menu"])
+    numbers["plans"] = plan_tables(config.segmentation, counted.clusters, counted.features, categories)
+    numbers["warnings"] = notices(numbers, facts, rules)
+    numbers["digest"] = digest(numbers)
+    numbers["previous"] = before
+    numbers["changes"] = changes(before, numbers["digest"], counted.moves) if before else None
+    return numbers

@@ -1,0 +1,75 @@
+"""The warnings of a report: what a reader should know before trusting or using the numbers."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from blitz.report.numbers import CHANNEL_NAMES
+from blitz.rules import RuleSet, rules_hash
+from blitz.run import STEPS
+
+Body = Mapping[str, Any]
+MANY_UNMAPPED, MANY_WITHOUT_CUSTOMER, MANY_WITHOUT_STORE = 0.05, 0.25, 0.05
+_CONFLICTS = {
+    "customer_conflicts": "orders that the customer mapping gives to several customers; the smallest id was taken",
+    "store_codes_conflicts": "MDS IDs with several DSR codes; the smallest was taken",
+    "stores_conflicts": "store codes that the store master describes in several ways; the first was taken",
+    "categories_conflicts": "items with several categories; the first was taken",
+}
+
+
+def notices(numbers: Body, facts: Body, rules: RuleSet) -> list[str]:
+    """Every warning, one sentence each."""
+    return list(
+        dict.fromkeys([*_parts(facts, rules, numbers), *_accounts(numbers), *_empty(numbers), *facts["warnings"]])
+    )
+
+
+def _parts(facts: Body, rules: RuleSet, numbers: Body) -> Iterator[str]:
+    missing = [step for step in STEPS if step not in facts["steps"]]
+    if missing:
+        yield f"No manifest tells of {', '.join(missing)}: their rows and losses are not shown."
+    if len({each["config_hash"] for each in facts["steps"].values()}) > 1:
+        yield "The outputs were made with different settings or run dates: run all steps again to have them agree."
+    used = facts["steps"].get("segments", {}).get("rules")
+    if used and used != rules_hash(rules):
+        yield "The rules of the config are not those that made the segments: the rules shown may be wrong."
+    lost = numbers["customers"]["without_features"]
+    if lost:
+        yield f"{lost:,} customers have a segment but no features: the customer features are newer than the segments."
+
+
+def _accounts(numbers: Body) -> Iterator[str]:
+    told = set()
+    quarantine = {each["step"]: each["quarantine"] for each in numbers["run"]["steps"]}
+    for each in numbers["funnel"]:
+        what = f"{CHANNEL_NAMES.get(each['step'], each['step'])} {each['table']}"
+        lost = {row["reason"]: row for row in each["dropped"]}
+        rejected = sum(lost[name]["rows"] for name in ("bad_record", "bad_timestamp") if name in lost)
+        if rejected and quarantine.get(each["step"]):
+            yield f"{what}: {rejected:,} rows could not be read; they are in {quarantine[each['step']]}."
+        elif rejected:
+            yield f"{what}: {rejected:,} rows could not be used."
+        for reason, most, advice in (
+            ("unmapped", MANY_UNMAPPED, "have no category; see To fix"),
+            ("no_customer", MANY_WITHOUT_CUSTOMER, "have no customer in the customer mapping"),
+        ):
+            if reason in lost and lost[reason]["share"] > most:
+                yield f"{what}: {lost[reason]['rows']:,} rows ({lost[reason]['share']:.1%}) {advice}."
+        for name, count in each["notes"].items():
+            if name in _CONFLICTS and (name, count) not in told:
+                told.add((name, count))
+                where = f"{what}: " if name == "customer_conflicts" else ""
+                yield f"{where}{count:,} {_CONFLICTS[name]}."
+
+
+def _empty(numbers: Body) -> Iterator[str]:
+    empty = [each["name"] for band in numbers["bands"] for each in band["segments"] if not each["customers"]]
+    if empty:
+        yield f"No customers in {', '.join(empty)}."
+    plans = [each["name"] for each in numbers["plans"] if not each["customers"]]
+    if plans:
+        yield f"No customers in the micro-segmentation of {', '.join(plans)}."
+    stores = numbers["stores"]
+    if stores["share"] > MANY_WITHOUT_STORE:
+        share = f"{stores['share']:.1%}"
+        yield f"{stores['orders']:,} orders ({share}) are of stores without a full description; see To fix."

@@ -1,0 +1,139 @@
+"""The numbers as one HTML page: Jinja2 with every value escaped, styles, script and charts inline."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from datetime import date, datetime
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from blitz.report import charts
+from blitz.report.numbers import CHANNEL_NAMES, WEEKDAYS
+
+MINUS, NONE = "\u2212", "\u2013"
+REASONS = {
+    "bad_record": "cannot be read",
+    "bad_timestamp": "no usable time",
+    "outside_window": "outside the window",
+    "excluded_store": "excluded store",
+    "duplicate": "repeated order",
+    "no_customer": "no known customer",
+    "not_ownapp_user": "customer without own-app order",
+    "no_order": "line of no kept order",
+    "promo": "promotion",
+    "choice": "choice of a meal",
+    "unmapped": "no category",
+    "excluded": "excluded category",
+    "over_100_orders": "over 100 own-app orders",
+    "no_category": "no driver category",
+}
+FIGURES = (  # key, label, how it is shown
+    ("orders", "Own-app orders", "decimal"),
+    ("aov", "Average order value", "money"),
+    ("discount", "Average discount", "percent"),
+    ("recency", "Days since last order", "whole"),
+    ("products", "Base products", "decimal"),
+    ("channels", "Channels", "decimal"),
+)
+
+
+def render(numbers: Mapping[str, Any]) -> str:
+    """The page of a report's numbers (see ``numbers.report_numbers``)."""
+    script = _template("report.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    raw = [each for each in numbers["funnel"] if each["channel"] and each["table"] in ("orders", "lines")]
+    changed = numbers["changes"]
+    pictures = {
+        "segments": charts.segments(numbers["bands"]),
+        "funnel": charts.funnel(raw),
+        "prices": charts.prices(numbers["prices"]),
+        "changes": charts.changes(changed["segments"]) if changed else None,
+    }
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            numbers,
+            charts=pictures,
+            raw=raw,
+            style=Markup(_template("report.css")),  # ours, not data
+            script=Markup(script),
+            script_hash=digest,
+        )
+    )
+
+
+def _template(name: str) -> str:
+    return resources.files("blitz.report").joinpath("templates").joinpath(name).read_text(encoding="utf-8")
+
+
+def _environment() -> Environment:
+    found = Environment(
+        loader=FunctionLoader(_template),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    found.filters |= {
+        "whole": whole,
+        "decimal": decimal,
+        "percent": percent,
+        "money": money,
+        "signed": signed,
+        "day": day,
+        "megabytes": lambda value: f"{value / 1e6:,.1f}",
+        "reason": lambda name: REASONS.get(name, name.replace("_", " ")),
+        "heat": heat,
+    }
+    found.globals |= {"WEEKDAYS": WEEKDAYS, "FIGURES": FIGURES, "CHANNEL_NAMES": CHANNEL_NAMES, "show": show}
+    return found
+
+
+def whole(value: float | None) -> str:
+    """A number without decimals; an en dash for none."""
+    return NONE if value is None else f"{value:,.0f}".replace("-", MINUS)
+
+
+def decimal(value: float | None) -> str:
+    """A number with two decimals."""
+    return NONE if value is None else f"{value:,.2f}".replace("-", MINUS)
+
+
+def percent(value: float | None) -> str:
+    """A share as per cent with one decimal."""
+    return NONE if value is None else f"{value:.1%}".replace("-", MINUS)
+
+
+def money(value: float | None) -> str:
+    """Rupees without paise."""
+    return NONE if value is None else f"₹{value:,.0f}".replace("-", MINUS)
+
+
+def show(value: float | None, kind: str) -> str:
+    """A figure in its own form, one of FIGURES."""
+    return {"whole": whole, "decimal": decimal, "percent": percent, "money": money}[kind](value)
+
+
+def signed(value: float | None, digits: int = 0) -> str:
+    """A number with its sign."""
+    return NONE if value is None else f"{value:+,.{digits}f}".replace("-", MINUS)
+
+
+def day(value: str | None) -> str:
+    """A date, or a date and a time of UTC, as a reader writes it."""
+    if not value:
+        return NONE
+    if len(value) == 10:
+        at = date.fromisoformat(value)
+        return f"{at.day} {at:%B %Y}"
+    moment = datetime.fromisoformat(value)
+    return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
+
+
+def heat(value: float, full: float) -> str:
+    """The strength of a cell's colour, 0 to 0.5: text on it stays readable."""
+    return f"{min(abs(value) / full, 1.0) * 0.5:.3f}" if full else "0"

@@ -1,0 +1,152 @@
+"""Segments and micro-clusters against what surrounds them: the band of a segment, the plan of a cluster. No Spark."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import sqrt
+from typing import Any
+
+from blitz.config import Segmentation
+from blitz.report.aggregates import MEASURES, Rows
+from blitz.report.words import Label, label_of, range_words, rule_labels, rule_words
+from blitz.rules import Band, Rule, RuleSet
+from blitz.segments import flag_name, short_name
+
+Body = dict[str, Any]
+MOST_TRAITS = 6
+LEAST_DIFFERENCE = 0.02  # of the customers: smaller differences from the band are noise to a reader
+MOST_FEATURES = 12
+
+
+class _Sums:
+    """Additive counts of some groups of customers."""
+
+    def __init__(self, rows: Iterable[Mapping[str, Any]], flags: int) -> None:
+        rows = list(rows)
+        self.customers = sum(row["customers"] for row in rows)
+        self.orders = sum(row["orders"] or 0 for row in rows)
+        self.flags = [sum(row[f"flag_{at}"] or 0 for row in rows) for at in range(flags)]
+        self._rows = rows
+
+    def mean(self, key: str) -> float | None:
+        """The mean of a measure over the customers that have it."""
+        count = sum(row.get(f"n_{key}") or 0 for row in self._rows)
+        return sum(row.get(f"sum_{key}") or 0.0 for row in self._rows) / count if count else None
+
+    def share(self, flag: int) -> float:
+        """The share of the customers with a flag."""
+        return self.flags[flag] / self.customers if self.customers else 0.0
+
+    def counts(self, whole: int) -> Body:
+        """Customers, orders, orders per customer (as the contract rounds it), share of a whole."""
+        return {
+            "customers": self.customers,
+            "orders": self.orders,
+            "average": round(self.orders / self.customers, 2) if self.customers else None,
+            "share": self.customers / whole if whole else 0.0,
+        }
+
+    def figures(self) -> Body:
+        """The means of all measures."""
+        return {key: self.mean(key) for key in MEASURES}
+
+
+def band_tables(
+    body: Segmentation, rules: RuleSet, rows: Rows, flags: Sequence[str], categories: Mapping[str, str]
+) -> list[Body]:
+    """Per band its counts and figures, and its segments with their rule in words and how they differ from the band."""
+    whole = sum(row["customers"] for row in rows if row["segment"] is not None)
+    labels = rule_labels(body, categories)
+    marks = [(label_of(name, categories), short_name(flag_name(name), body.rename_dict)) for name in flags]
+    found = []
+    for band in rules.bands:
+        names = list(dict.fromkeys(rule.segment for rule in band.rules))
+        all_sums = _Sums((row for row in rows if row["segment"] in names), len(flags))
+        segments = []
+        for name in names:
+            sums = _Sums((row for row in rows if row["segment"] == name), len(flags))
+            own = [rule for rule in band.rules if rule.segment == name]
+            segments.append(
+                {
+                    "name": name,
+                    **sums.counts(whole),
+                    "share_of_band": sums.customers / all_sums.customers if all_sums.customers else 0.0,
+                    "words": [rule_words(rule, labels) for rule in own],
+                    "rule": " or ".join(rule.in_words() for rule in own),
+                    "figures": sums.figures(),
+                    "traits": _traits(sums, all_sums, marks, own),
+                }
+            )
+        counts = all_sums.counts(whole)
+        words = band_words(band)
+        found.append({"name": band.name, "words": words, **counts, "figures": all_sums.figures(), "segments": segments})
+    return found
+
+
+def band_words(band: Band) -> str:
+    """The own-app orders of a band in words."""
+    return range_words(band, "own-app orders")
+
+
+def _traits(sums: _Sums, band: _Sums, marks: Sequence[tuple[Label, str]], rules: Sequence[Rule]) -> list[Body]:
+    """The flags whose share differs most from the band's, beside those that the segment's rule itself fixes."""
+    fixed = {condition.column for rule in rules for condition in rule.conditions}
+    if not sums.customers:
+        return []
+    found: list[Body] = [
+        {"name": label.text, "kind": label.kind, "share": sums.share(at), "band": band.share(at)}
+        for at, (label, name) in enumerate(marks)
+        if name not in fixed and abs(sums.share(at) - band.share(at)) >= LEAST_DIFFERENCE
+    ]
+    return sorted(found, key=lambda each: -abs(each["share"] - each["band"]))[:MOST_TRAITS]
+
+
+def plan_tables(body: Segmentation, rows: Rows, names: Sequence[str], categories: Mapping[str, str]) -> list[Body]:
+    """Per enabled plan item its clusters with sizes, and the MOST_FEATURES features that set them apart most.
+
+    A feature's value is the cluster's mean, less the mean of the plan's customers, over their standard deviation.
+    """
+    found = []
+    for item in body.micro_plan:
+        if not item.enabled:
+            continue
+        mine = sorted((row for row in rows if row["plan"] == item.name), key=lambda row: _order(row["cluster"]))
+        customers = sum(row["customers"] for row in mine)
+        clusters = [
+            {"name": row["cluster"], "customers": row["customers"], "share": row["customers"] / customers}
+            for row in mine
+        ]
+        features = [_feature(mine, at, label_of(name, categories).text) for at, name in enumerate(names)]
+        apart = sorted((each for each in features if each and each["apart"] > 0), key=lambda each: -each["apart"])
+        found.append(
+            {
+                "name": item.name,
+                "sources": list(item.source_segments),
+                "customers": customers,
+                "clusters": clusters,
+                "features": apart[:MOST_FEATURES],
+            }
+        )
+    return found
+
+
+def _order(cluster: str) -> tuple[int, str]:
+    return (int(cluster), "") if cluster.isdigit() else (1 << 30, cluster)
+
+
+def _feature(rows: Rows, at: int, label: str) -> Body | None:
+    """One row of a heat map; None for a feature that does not vary in the plan."""
+    total = sum(row["customers"] for row in rows)
+    if not total:
+        return None
+    mean = sum(row["customers"] * row["mean"][at] for row in rows) / total
+    between = sum(row["customers"] * (row["mean"][at] - mean) ** 2 for row in rows) / total
+    variance = between + sum(row["customers"] * row["variance"][at] for row in rows) / total
+    if variance <= 1e-12:
+        return None
+    deviation = sqrt(variance)
+    return {
+        "name": label,
+        "mean": mean,
+        "apart": between / variance,
+        "means": [row["mean"][at] for row in rows],
+        "scores": [(row["mean"][at] - mean) / deviation for row in rows],
+    }

@@ -1,0 +1,36 @@
+"""The command line of the report job: made again, or later, from the published outputs and the manifests."""
+
+import argparse
+from collections.abc import Sequence
+
+from blitz import storage
+from blitz.cli import config_arguments, guarded, log_to, read_config
+from blitz.report.make import make_report
+from blitz.session import open_session
+
+DESCRIPTION = "The run report: one HTML page from the published outputs and the manifests of the run."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Make the report and return an exit code."""
+    parser = argparse.ArgumentParser(prog="report", description=DESCRIPTION)
+    config_arguments(parser)
+    parser.add_argument("--items", action="store_true", help="count the items without a category: reads the raw lines")
+    parser.add_argument("--previous", metavar="JSON", help="compare with the report.json of this run")
+    arguments = parser.parse_args(argv)
+    return guarded("report", lambda: _run(arguments))
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    config = read_config(arguments)
+    if config.run.debug_log:
+        log_to(config.run.debug_log)
+    storage.configure(endpoint=config.run.s3_endpoint, region=config.run.s3_region)
+    session = open_session("blitz report", config.spark, config.run.s3_endpoint)
+    try:
+        path = make_report(
+            session.spark, config, items="all" if arguments.items else "keep", previous=arguments.previous
+        )
+    finally:
+        session.stop()
+    print(f"Report:   {path}")
