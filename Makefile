@@ -9,7 +9,7 @@ PYTHON_IN_VENV := $(VENV)/bin/python
 SHORT_RUN := -XX:+UseParallelGC -XX:TieredStopAtLevel=1
 PYTEST := $(PYTHON_IN_VENV) -m pytest -q
 
-.PHONY: help setup run sample test test-slow test-matrix lint format docs bench bench-load bench-segments dist clean lock
+.PHONY: help setup run sample test browser test-slow test-matrix lint format docs bench bench-load bench-segments dist clean lock
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -27,8 +27,11 @@ sample: data/sample-$(ORDERS)-$(SEED).done ## sample raw data and models in data
 run: setup sample ## the whole run on the sample data
 	@BLITZ_VENV=$(VENV) ./spark-submit.sh --driver-java-options "$(SHORT_RUN)" jobs/run_all.py --conf conf/local.json
 
-test: setup ## the tests, without the slow ones
+test: setup browser ## the tests, without the slow ones
 	$(PYTEST) -m "not slow"
+
+browser: ## Chromium for the report's test, where there is none
+	@scripts/browser.sh
 
 test-slow: setup ## the long tests: kills, S3, Delta, load
 	$(PYTEST) -m slow
