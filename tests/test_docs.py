@@ -62,3 +62,13 @@ def docs_columns() -> ModuleType:
 def test_the_column_tables_are_those_of_the_code(sample_config, sample_run) -> None:
     page = CHECKOUT / "docs/data.md"
     assert page.read_text() == docs_columns().written(page.read_text(), sample_config), "stale: run make docs"
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    linked = {target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", PAGES[0].read_text())}
+    assert {f"docs/{page.name}" for page in PAGES[1:]} <= linked
+
+
+def test_every_job_is_in_the_readme() -> None:
+    text = PAGES[0].read_text()
+    assert [job.name for job in sorted((CHECKOUT / "jobs").glob("*.py")) if f"jobs/{job.name}" not in text] == []
