@@ -13,7 +13,7 @@ DESCRIPTION = "The run report: one HTML page from the published outputs and the 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Make the report and return an exit code."""
-    parser = argparse.ArgumentParser(prog="report", description=DESCRIPTION)
+    parser = argparse.ArgumentParser(prog="report", description=DESCRIPTION, allow_abbrev=False)
     config_arguments(parser)
     parser.add_argument("--items", action="store_true", help="count the items without a category: reads the raw lines")
     parser.add_argument("--previous", metavar="JSON", help="compare with the report.json of this run")
