@@ -17,7 +17,12 @@ def balanced(operator: Callable[[Column, Column], Column], columns: Sequence[Col
 
 def named(name: str) -> Column:
     """The column of exactly this name, whatever it holds: price labels are the users' own, and may hold dots."""
-    return F.col("`" + name.replace("`", "``") + "`")
+    return F.col(quoted(name))
+
+
+def quoted(name: str) -> str:
+    """The name as Spark SQL takes it whatever it holds, in backticks."""
+    return "`" + name.replace("`", "``") + "`"
 
 
 def whole(code: Column) -> Column:

@@ -10,7 +10,7 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from blitz.columns import whole
+from blitz.columns import named, quoted, whole
 from blitz.files import FileGroup, RawColumn, RawTable
 from blitz.storage import spark_path
 from blitz.tables import BAD_RECORD, BAD_TIMESTAMP, REASON, Field, Kind
@@ -85,7 +85,7 @@ def _read_group(spark: SparkSession, group: FileGroup) -> DataFrame:
     paths = [spark_path(path, literal=True) for path in group.paths]
     if group.format == "parquet":
         held = [column for column in group.columns if column.physical != "null"]
-        schema = ", ".join(f"{_quoted(column.name)} {column.ddl}" for column in held)
+        schema = ", ".join(f"{quoted(column.name)} {column.ddl}" for column in held)
         return spark.read.schema(schema).parquet(*paths)
     names = [f"c{at}" for at in range(group.width)] + [_EXTRA, _UNREAD]
     schema = ", ".join(f"{name} string" for name in names)
@@ -93,14 +93,10 @@ def _read_group(spark: SparkSession, group: FileGroup) -> DataFrame:
     return reader.csv(paths, schema=schema, header=True, quote='"', escape='"', mode="PERMISSIVE")
 
 
-def _quoted(name: str) -> str:
-    return "`" + name.replace("`", "``") + "`"
-
-
 def _cell(column: RawColumn) -> Column:
     if column.physical == "null":  # a column of nulls that the writer gave no type
         return F.lit(None).cast("string")
-    return F.col(_quoted(column.cell))
+    return named(column.cell)
 
 
 class _Typing:
@@ -230,7 +226,7 @@ def _time(column: RawColumn, local_zone: str | None) -> Column:
     """A timestamp: the UTC instant, or with ``local_zone`` the wall-clock time there, held as if it were UTC."""
     cell = _cell(column)
     if column.physical in ("nanos", "nanos_local"):
-        nanos = _quoted(column.cell)  # whole-number arithmetic: as a double the last microseconds would be lost
+        nanos = quoted(column.cell)  # whole-number arithmetic: as a double the last microseconds would be lost
         value = F.timestamp_micros(F.expr(f"({nanos} - pmod({nanos}, 1000L)) div 1000L"))
     elif column.physical == "text":
         text = _text(column)
