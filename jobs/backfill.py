@@ -10,9 +10,9 @@ try:
 except ImportError:  # run from a checkout: the package stands beside this folder
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 
-from blitz import console, storage
+from blitz import console
 from blitz.backfill import STRIDES, backfill, require_own_places, run_dates
-from blitz.cli import config_arguments, guarded, log_to, read_config
+from blitz.cli import config_arguments, guarded, read_config, use
 from blitz.config import Config
 from blitz.pipelines import new_run_id
 from blitz.run import chosen_steps, preflight
@@ -40,10 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
     for each in dates:
         arguments.as_of = each.isoformat()
         configs.append(read_config(arguments))
-    first = configs[0]
-    if first.run.debug_log:
-        log_to(first.run.debug_log)
-    storage.configure(endpoint=first.run.s3_endpoint, region=first.run.s3_region)
+    first = use(configs[0])
     require_own_places(configs, steps)
     ready = preflight(first, steps)
     if arguments.dry_run:

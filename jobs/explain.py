@@ -11,8 +11,7 @@ try:
 except ImportError:  # run from a checkout: the package stands beside this folder
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 
-from blitz import storage
-from blitz.cli import config_arguments, guarded, log_to, read_config
+from blitz.cli import config_arguments, guarded, read_config, use
 from blitz.explain import explain
 from blitz.explain_text import told
 from blitz.session import open_session
@@ -29,10 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(arguments: argparse.Namespace) -> None:
     """Look the customer up and print the explanation."""
-    config = read_config(arguments)
-    if config.run.debug_log:
-        log_to(config.run.debug_log)
-    storage.configure(endpoint=config.run.s3_endpoint, region=config.run.s3_region)
+    config = use(read_config(arguments))
     session = open_session("blitz explain", config.spark, config.run.s3_endpoint)
     try:
         body = explain(config, session.spark, arguments.customer)

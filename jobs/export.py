@@ -10,8 +10,7 @@ try:
 except ImportError:  # run from a checkout: the package stands beside this folder
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 
-from blitz import storage
-from blitz.cli import config_arguments, guarded, log_to, read_config
+from blitz.cli import config_arguments, guarded, read_config, use
 from blitz.console import table
 from blitz.export import KINDS, MOST_ROWS, Exported, export
 from blitz.session import open_session
@@ -38,10 +37,7 @@ def positive(text: str) -> int:
 
 def run(arguments: argparse.Namespace) -> None:
     """Export and print what was written."""
-    config = read_config(arguments)
-    if config.run.debug_log:
-        log_to(config.run.debug_log)
-    storage.configure(endpoint=config.run.s3_endpoint, region=config.run.s3_region)
+    config = use(read_config(arguments))
     session = open_session("blitz export", config.spark, config.run.s3_endpoint)
     try:
         done = export(config, session.spark, arguments.by, arguments.out, arguments.max_rows)

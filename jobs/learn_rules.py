@@ -11,7 +11,7 @@ except ImportError:  # run from a checkout: the package stands beside this folde
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 
 from blitz import storage
-from blitz.cli import config_arguments, guarded, log_to, read_config
+from blitz.cli import config_arguments, guarded, read_config, use
 from blitz.config import Config, validate_segments
 from blitz.errors import ConfigError
 from blitz.rule_learning import Learned, LearningOptions, learn
@@ -44,10 +44,7 @@ def at_least(least: int):  # type: ignore[no-untyped-def]
 
 def run(arguments: argparse.Namespace) -> None:
     """Learn, prove, check, write."""
-    config = read_config(arguments)
-    if config.run.debug_log:
-        log_to(config.run.debug_log)
-    storage.configure(endpoint=config.run.s3_endpoint, region=config.run.s3_region)
+    config = use(read_config(arguments))
     how = LearningOptions(arguments.max_rows, arguments.min_leaf, arguments.max_leaves, arguments.seed)
     session = open_session("blitz learn_rules", config.spark, config.run.s3_endpoint)
     try:

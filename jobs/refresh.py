@@ -10,8 +10,8 @@ try:
 except ImportError:  # run from a checkout: the package stands beside this folder
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 
-from blitz import console, storage
-from blitz.cli import config_arguments, guarded, log_to, read_config
+from blitz import console
+from blitz.cli import config_arguments, guarded, read_config, use
 from blitz.config_values import parse_date
 from blitz.errors import ConfigError
 from blitz.pipelines import RunContext
@@ -39,10 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
         since = parse_date(arguments.since) if arguments.since else None
     except ValueError as error:
         raise ConfigError([f"--since: {error}"]) from error
-    config = read_config(arguments)
-    if config.run.debug_log:
-        log_to(config.run.debug_log)
-    storage.configure(endpoint=config.run.s3_endpoint, region=config.run.s3_region)
+    config = use(read_config(arguments))
     ready = preflight(config, steps)
     if config.run.format == "delta":
         raise ConfigError(["run.format: a refresh keeps Parquet files; set parquet, or use run_all for Delta"])

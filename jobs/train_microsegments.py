@@ -11,8 +11,7 @@ try:
 except ImportError:  # run from a checkout: the package stands beside this folder
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 
-from blitz import storage
-from blitz.cli import config_arguments, guarded, log_to, read_config
+from blitz.cli import config_arguments, guarded, read_config, use
 from blitz.config import Config
 from blitz.session import open_session
 from blitz.training import Trained, TrainingOptions, choose_plans, model_paths, train, write
@@ -50,10 +49,7 @@ def clusters(text: str) -> tuple[int, ...]:
 
 def run(arguments: argparse.Namespace) -> None:
     """Train all chosen plans, then write their files."""
-    config = read_config(arguments)
-    if config.run.debug_log:
-        log_to(config.run.debug_log)
-    storage.configure(endpoint=config.run.s3_endpoint, region=config.run.s3_region)
+    config = use(read_config(arguments))
     model_paths(config, choose_plans(config, arguments.plan), arguments.out)  # before Spark starts
     ks = arguments.k or arguments.k_range or TrainingOptions.ks
     options = TrainingOptions(arguments.max_rows, ks, arguments.seed)

@@ -49,6 +49,14 @@ def read_config(arguments: argparse.Namespace) -> Config:
     )
 
 
+def use(config: Config) -> Config:
+    """The config, after its debug log and its S3 are taken into use."""
+    if config.run.debug_log:
+        log_to(config.run.debug_log)
+    storage.configure(endpoint=config.run.s3_endpoint, region=config.run.s3_region)
+    return config
+
+
 def main(job: str, description: str, steps: Sequence[str] | None = None, argv: Sequence[str] | None = None) -> int:
     """Run a job and return its exit code. ``steps`` None: all, or those of ``--steps``."""
     parser = argparse.ArgumentParser(prog=job, description=description, allow_abbrev=False)
@@ -100,10 +108,7 @@ def _run(job: str, arguments: argparse.Namespace, steps: Sequence[str] | None) -
         chosen = (arguments.channel,) if hasattr(arguments, "channel") else tuple(steps)
     warned = _Warnings()
     log.addHandler(warned)
-    config = read_config(arguments)
-    if config.run.debug_log:
-        log_to(config.run.debug_log)
-    storage.configure(endpoint=config.run.s3_endpoint, region=config.run.s3_region)
+    config = use(read_config(arguments))
     ready = preflight(config, chosen)
     if arguments.dry_run:
         print(console.plan(config, ready))

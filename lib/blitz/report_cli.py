@@ -3,8 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from blitz import storage
-from blitz.cli import config_arguments, guarded, log_to, read_config
+from blitz.cli import config_arguments, guarded, read_config, use
 from blitz.report.make import make_report
 from blitz.session import open_session
 
@@ -22,10 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    config = read_config(arguments)
-    if config.run.debug_log:
-        log_to(config.run.debug_log)
-    storage.configure(endpoint=config.run.s3_endpoint, region=config.run.s3_region)
+    config = use(read_config(arguments))
     session = open_session("blitz report", config.spark, config.run.s3_endpoint)
     try:
         path = make_report(
