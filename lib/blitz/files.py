@@ -79,17 +79,27 @@ def resolve(tables: Iterable[tuple[TableSpec, str]]) -> list[RawTable]:
     Returns the tables in the order given. Raises InputError listing every missing path, column and wrong type at once.
     """
     problems: list[str] = []
-    found = [_resolve_one(spec, path, problems) for spec, path in tables]
+    unlisted: dict[str, list[str]] = {}
+    found = [_resolve_one(spec, path, problems, unlisted) for spec, path in tables]
+    problems += [f"{_together(paths)}: {why}" for why, paths in unlisted.items()]
     if problems:
         raise InputError("the raw data cannot be read:\n" + "\n".join(f"  - {p}" for p in dict.fromkeys(problems)))
     return found
 
 
-def _resolve_one(spec: TableSpec, path: str, problems: list[str]) -> RawTable:
+def _together(paths: list[str]) -> str:
+    """The paths that one thing is wrong with: missing credentials concern all of a bucket's."""
+    first, *others = dict.fromkeys(paths)
+    return f"{first} and {len(others)} more path{'s' * (len(others) > 1)}" if others else first
+
+
+def _resolve_one(spec: TableSpec, path: str, problems: list[str], unlisted: dict[str, list[str]]) -> RawTable:
+    """The table; what is wrong with it goes to ``problems``, or by reason to ``unlisted`` where its path cannot be
+    listed at all."""
     try:
         files = tuple(storage.list_files(path))
     except InputError as error:
-        problems.append(str(error))
+        unlisted.setdefault(str(error).removeprefix(f"{path}: "), []).append(path)
         return RawTable(spec, path, ())
     if not files:
         hidden = "; empty files and names that begin with '_' or '.' do not count"
