@@ -9,7 +9,7 @@ PYTHON_IN_VENV := $(VENV)/bin/python
 SHORT_RUN := -XX:+UseParallelGC -XX:TieredStopAtLevel=1
 PYTEST := $(PYTHON_IN_VENV) -m pytest -q
 
-.PHONY: help setup run sample test browser test-slow test-matrix lint format docs bench bench-load bench-segments dist clean lock
+.PHONY: help setup run sample test browser test-slow test-matrix lint format docs bench bench-load bench-segments bench-refresh dist clean lock
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -63,6 +63,9 @@ bench-load: setup ## the whole run with little memory, and over skewed data (ORD
 
 bench-segments: setup ## segments and micro-segments of a million customers, and Python's share
 	PYTHONPATH=lib $(PYTHON_IN_VENV) benchmarks/segments.py
+
+bench-refresh: setup ## a refresh with one new month beside the full run (ORDERS, 8,000,000 unless given)
+	$(PYTHON_IN_VENV) benchmarks/refresh.py $(if $(filter file,$(origin ORDERS)),,$(ORDERS))
 
 dist: setup ## the wheel, and the locked libraries without Spark as dist/environment.tar.gz
 	@rm -rf dist build && mkdir -p dist

@@ -1,18 +1,17 @@
 """What a refresh with one new month costs beside a full run on the same data, and that both give the same tables.
 
-Usage: python benchmarks/refresh.py --sample DIR --work DIR [--memory 6g]   (DIR as jobs/sample_data.py fills it)
+Usage: python benchmarks/refresh.py [ORDERS]    (default: 8,000,000 orders)
 
-The sample is split at the local midnight that begins June 2025: what was there before as eight files a table, June as
-one more file a table, and a customer mapping that grows. Measured are processes, from start to end, of order features.
+Sample data is split at the local midnight that begins June 2025: what was there before as eight files a table, June as
+one more file a table, and a customer mapping that grows. Measured are processes, from start to end, of order features
+alone. Exit code 1 where a table differs or the refresh costs more than a fifth. The table goes to the terminal and to
+RESULTS.md.
 """
 
 import argparse
 import json
-import os
 import shutil
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,15 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 import compare
+from measure import Measured, machine_memory, measure
+from report import CHECKOUT, circumstances, gib, markdown_table, put
+from run import DRIVER_MEMORY, MOST, environment, raw_data, warm
 
-CHECKOUT = Path(__file__).resolve().parents[1]
 CHANNELS = "ownapp,swiggy,instore"
 NEW_MONTH = pd.Timestamp("2025-06-01", tz="Asia/Kolkata")
 BASE_FILES = 8
+MOST_RATIO = 0.2
+HEAD = ("", "seconds", "ratio", "CPU seconds", "peak memory", "others' load")
 APP = {"ownapp": ("sales", "salesdetail"), "swiggy": ("swiggy_sales", "swiggy_salesdetail")}
 
 
@@ -76,58 +79,70 @@ def _write_parts(rows: pa.Table, is_new: Any, base: Path, later: Path, csv: bool
             pq.write_table(part, path, version="2.6", row_group_size=250_000)
 
 
-def config(raw: Path, out: Path, memory: str) -> dict[str, Any]:
+def write_config(raw: Path, out: Path) -> Path:
     """conf/local.json on these folders."""
     text = (CHECKOUT / "conf/local.json").read_text()
-    body = json.loads(text.replace("data/sample/", f"{raw}/").replace("data/out/", f"{out}/"))
-    body["spark"] |= {"spark.driver.memory": memory}
-    return body
+    path = out.with_suffix(".json")
+    path.write_text(text.replace("data/sample/", f"{raw}/").replace("data/out/", f"{out}/"))
+    return path
 
 
-def measured(job: str, conf: Path, *arguments: str) -> float:
-    """Seconds of one job's process."""
-    command = [sys.executable, str(CHECKOUT / f"jobs/{job}.py"), "--conf", str(conf), "--steps", CHANNELS, *arguments]
-    started = time.monotonic()
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": ""})
-    if done.returncode:
-        raise SystemExit(f"{job} failed:\n{done.stderr[-3000:]}")
-    return time.monotonic() - started
+def run_job(job: str, conf: Path, as_of: str) -> Measured:
+    """One job's process as a user starts it."""
+    print(f"{job} as of {as_of} …", file=sys.stderr, flush=True)
+    command = ["./spark-submit.sh", "--conf", f"spark.driver.memory={DRIVER_MEMORY}", f"jobs/{job}.py"]
+    command += ["--conf", str(conf), "--steps", CHANNELS, "--as-of", as_of]
+    log = conf.with_suffix(f".{job}.{as_of}.log")
+    took = measure(command, log, int(machine_memory() * MOST), environment(), CHECKOUT)
+    if took.code:
+        raise SystemExit(f"{job} failed, see {log}")
+    return took
 
 
-def step_seconds(out: Path) -> float:
-    """The seconds of the order features alone, from the manifest of the last run."""
-    (manifest,) = out.rglob(f"manifest.{CHANNELS.replace(',', '_')}.json")
-    return sum(step["seconds"] for step in json.loads(manifest.read_text())["steps"].values())
+def rows(results: dict[str, Measured], full: Measured) -> list[list[str]]:
+    """The table's rows."""
+    return [
+        [
+            what,
+            f"{took.seconds:.1f}",
+            f"{took.seconds / full.seconds:.2f}",
+            f"{took.cpu:.0f}",
+            gib(took.peak),
+            f"{took.load:.0%}",
+        ]
+        for what, took in results.items()
+    ]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sample", required=True, type=Path)
-    parser.add_argument("--work", required=True, type=Path, help="an empty folder, for raw files and outputs")
-    parser.add_argument("--memory", default="6g")
-    arguments = parser.parse_args()
-    work = arguments.work.resolve()
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("orders", nargs="?", type=int, default=8_000_000)
+    orders = parser.parse_args().orders
+    work = CHECKOUT / "data" / f"refresh-{orders}"
+    shutil.rmtree(work, ignore_errors=True)
     raw, later = work / "raw", work / "later"
-    split_sample(arguments.sample, raw, later)
-    bodies = {name: config(raw, work / name, arguments.memory) for name in ("full", "refreshed")}
-    for name, body in bodies.items():
-        (work / f"{name}.json").write_text(json.dumps(body))
-    seconds = {"first refresh, of all but June": measured("refresh", work / "refreshed.json", "--as-of", "2025-06-01")}
-    steps = {"first refresh, of all but June": step_seconds(work / "refreshed")}
+    split_sample(raw_data(orders), raw, later)
+    full, refreshed = (write_config(raw, work / name) for name in ("full", "refreshed"))
+    warm(raw)
+    first = run_job("refresh", refreshed, "2025-06-01")
     shutil.copytree(later, raw, dirs_exist_ok=True)
-    for what, job, name in (("full run", "run_all", "full"), ("refresh with June", "refresh", "refreshed")):
-        seconds[what] = measured(job, work / f"{name}.json", "--as-of", "2025-07-01")
-        steps[what] = step_seconds(work / name)
-    for what, value in seconds.items():
-        print(f"{what}: {value:.1f} s the process, {steps[what]:.1f} s the three steps")
-    for kind, found in (("process", seconds), ("steps", steps)):
-        print(f"refresh / full run, {kind}: {found['refresh with June'] / found['full run']:.3f}")
-    paths = {name: compare.output_paths(body) for name, body in bodies.items()}
-    for channel in CHANNELS.split(","):
-        tables = [compare.read(paths[name][channel]) for name in ("full", "refreshed")]
-        problems = compare.differences(*tables, compare.KEYS[channel], True)
-        print(*(problems or [f"{channel}: {len(tables[0]):,} rows, equal in every column"]), sep="\n")
+    results = {
+        "full run": run_job("run_all", full, "2025-07-01"),
+        "refresh with June": run_job("refresh", refreshed, "2025-07-01"),
+        "first refresh, of all but June": first,
+    }
+    text = markdown_table(HEAD, rows(results, results["full run"]))
+    print(text)
+    paths = [compare.output_paths(json.loads(conf.read_text())) for conf in (full, refreshed)]
+    differ = False
+    for name in CHANNELS.split(","):
+        problems = compare.file_differences(paths[0][name], paths[1][name], compare.KEYS[name], True)
+        differ |= bool(problems)
+        print(*(problems or [f"{name}: equal, every column"]), sep="\n", flush=True)
+    if not differ:
+        put("refresh.py", f"{circumstances()} {orders:,} orders, spark.driver.memory={DRIVER_MEMORY}.\n\n{text}")
+    return int(differ or results["refresh with June"].seconds > MOST_RATIO * results["full run"].seconds)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

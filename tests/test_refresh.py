@@ -2,6 +2,7 @@
 
 import copy
 import datetime as dt
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import compare
 from blitz.config import load_config
 from blitz.pipelines import OrderFeaturePipeline, RunContext
+from blitz.refresh import differing_mapping
 from blitz.refresh_run import refresh
 from blitz.refresh_state import ChannelState, changes, why_full
 from blitz.run import chosen_steps, preflight
@@ -125,9 +127,49 @@ def test_a_refresh_gives_the_table_of_a_full_run(spark, tmp_path):
     assert differences(spark, body, "2025-07-01", tmp_path / "alone") == []
 
 
+@pytest.mark.slow
+def test_csv_files_are_parsed_once(spark, tmp_path):
+    world = first_world(tmp_path)
+    body = world.config()
+    refreshed(spark, body, "2025-06-01")
+    raw, state = tmp_path / "raw/instore", tmp_path / "out/_refresh/instore/state.json"
+    first = json.loads(state.read_text())["copies"]
+    assert {name: len(copies) for name, copies in first.items()} == {"orders": 1, "lines": 1}
+    line = INSTORE_LINE | {"InvoiceNo": "11", "OrderDatetime": "2024-11-30 20:00:00", "Qty": "3"}
+    unreadable = line | {"Qty": "three"}
+    World._csv(raw / "lines_late.csv", [line.values(), unreadable.values()], list(line))
+    found = refreshed(spark, body, "2025-06-01")
+    assert found["instore"]["changed_keys"] == 1
+    again = json.loads(state.read_text())["copies"]
+    assert again["orders"] == first["orders"] and again["lines"][0] == first["lines"][0] and len(again["lines"]) == 2
+    assert len(compare.read(again["lines"][1]["folder"])) == 1
+    assert list(compare.read(f"{tmp_path}/out/quarantine/instore_new_files")["reason"]) == ["bad_record"]
+    assert differences(spark, body, "2025-06-01", tmp_path / "alone") == []
+
+    bill = INSTORE_ORDER | {"InvoiceNo": "11", "BussTime": "2024-11-30 23:59:59", "GrossAmount": "7"}
+    World._csv(raw / "orders.csv", [bill.values()], list(bill))  # written again: its copy must not be read any more
+    found = refreshed(spark, body, "2025-06-01", since="2024-11-01")
+    assert found["instore"]["computed"] == "changed"
+    assert json.loads(state.read_text())["copies"]["orders"] != first["orders"]
+    assert {path.name for path in state.parent.iterdir()} >= {"state.json"}
+    assert differences(spark, body, "2025-06-01", tmp_path / "alone") == []
+
+
+def test_mappings_differ_where_any_row_does(spark):
+    """Expected by a multiset difference in Python."""
+    days = [dt.datetime(2025, 1, 1), dt.datetime(2025, 3, 1, 5), None]
+    rows = [("a", "1", None, days[0]), ("a", "1", None, days[0]), ("b", None, "1", days[1]), ("c", "3", "4", days[2])]
+    other = [("a", "1", None, days[0]), ("b", "1", None, days[1]), ("c", "3", "4", days[2]), ("d", None, None, None)]
+    schema = "customer_code_ty string, invoice_no string, store_code string, invoice_date timestamp"
+    frames = [spark.createDataFrame(each, schema) for each in (rows, other)]
+    expected = {row for row in {*rows, *other} if rows.count(row) != other.count(row)}
+    assert {tuple(row) for row in differing_mapping(*frames).collect()} == expected
+    assert differing_mapping(frames[0], frames[0]).collect() == []
+
+
 STATE = ChannelState(
     made_by={"the settings": "a", "the category file": "b"}, start="2023-03-01", end="2025-06-01",
-    inputs={"orders": [["/x/a", 5, 1.0], ["/x/b", 6, 2.0]]}, output=[["p", 3]], mapping="", users=None,
+    inputs={"orders": [["/x/a", 5, 1.0], ["/x/b", 6, 2.0]]}, output=[["p", 3]], mapping="", users=None, copies={},
 )  # fmt: skip
 
 

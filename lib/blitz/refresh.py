@@ -24,7 +24,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from blitz import sources, storage
-from blitz.accounts import Account, Counter, count_where
+from blitz.accounts import Account, Counter
 from blitz.channels import Channel
 from blitz.files import RawTable
 from blitz.inputs import RawInputs
@@ -32,6 +32,7 @@ from blitz.orders import CountedLines, customer_keys, in_window, local_time, map
 from blitz.pipelines import OrderFeaturePipeline
 from blitz.publish import read_output
 from blitz.reader import FileReader
+from blitz.refresh_copies import Readable, watched
 from blitz.tables import BAD_RECORD, BAD_TIMESTAMP, REASON
 
 CHANGED = "changed_key"
@@ -39,10 +40,14 @@ CHANGED = "changed_key"
 
 @dataclass(frozen=True)
 class Before:
-    """The run before, as far as the keys that changed depend on it."""
+    """The run before, as far as the keys that changed depend on it.
+
+    ``mapping_changes``: the rows of the customer mapping that came or went since; None: none did. ``users``: its
+    own-app users; None for own app. ``added``: files of the tables that are new since.
+    """
 
     end: date
-    mapping: DataFrame
+    mapping_changes: DataFrame | None
     users: DataFrame | None
     output: DataFrame
     added: dict[str, frozenset[str]]
@@ -60,7 +65,10 @@ class MappedReader(FileReader):
 
 
 class ChangedReader(MappedReader):
-    """Reads the raw rows of some order keys alone, from the files that hold any; rejected rows from new files alone."""
+    """Reads the rows of some order keys alone, from the files that hold any; rejected rows from new raw files alone.
+
+    ``tables``: where ``orders`` and ``lines`` are read from; ``added``: the raw files that are new, by table.
+    """
 
     def __init__(
         self,
@@ -69,16 +77,17 @@ class ChangedReader(MappedReader):
         timezone: str,
         mapping: DataFrame,
         keys: DataFrame,
+        tables: Mapping[str, RawTable],
         added: Mapping[str, frozenset[str]],
     ) -> None:
         super().__init__(spark, inputs, timezone, mapping)
-        self.keys, self.added = keys, added
+        self.keys, self.tables, self.added = keys, tables, added
 
     def orders(self, channel: Channel) -> DataFrame:
-        return self._of_keys(self._inputs.orders[channel.name], channel.order_key())
+        return self._of_keys(self.tables["orders"], channel.order_key())
 
     def lines(self, channel: Channel) -> DataFrame | CountedLines:
-        return self._of_keys(self._inputs.lines[channel.name], channel.line_key())
+        return self._of_keys(self.tables["lines"], channel.line_key())
 
     def customers(self, channel: Channel) -> DataFrame:
         return customer_keys(self._changed(self.mapping, mapping_key(channel)), channel)
@@ -112,22 +121,38 @@ def files_holding(spark: SparkSession, table: RawTable, timezone: str, key: Colu
 
 
 class Changed:
-    """The keys that can have changed, of one channel."""
+    """The keys that can have changed, of one channel.
 
-    def __init__(self, pipeline: OrderFeaturePipeline, inputs: RawInputs, before: Before) -> None:
+    Args:
+        pipeline: the channel's, for its session and settings.
+        tables: ``orders`` and ``lines`` as they are read, and those of their files that are new.
+        queries: the order queries, None where the channel has none.
+        before: the run before.
+        counter: holds the rows of new files that were copied, and gets those of the others.
+    """
+
+    def __init__(
+        self,
+        pipeline: OrderFeaturePipeline,
+        tables: Mapping[str, Readable],
+        queries: RawTable | None,
+        before: Before,
+        counter: Counter,
+    ) -> None:
         self.spark, self.channel, self.settings = pipeline.spark, pipeline.channel, pipeline.settings
-        self.before = before
-        self.tables = {"orders": inputs.orders[self.channel.name], "lines": inputs.lines[self.channel.name]}
-        self.queries = inputs.queries.get(self.channel.name)
-        self.counter = Counter()
-        self.counted: list[str] = []
+        self.tables, self.queries, self.before, self.counter = tables, queries, before, counter
+
+    @property
+    def has_new_rows(self) -> bool:
+        """Whether there are new files of orders or lines."""
+        return any(each.added for each in self.tables.values())
 
     def keys(self, mapping: DataFrame, users: DataFrame | None, since: date | None, folder: str) -> DataFrame:
         """The distinct keys, as ``changed_key``, written to ``folder`` and read from there."""
         parts = [*self._in_new_files(), *self._of_customers(mapping, users), *self._in_opened_window()]
         parts += self._since(since) if since else []
         if not parts:
-            parts = [read_nothing(self.tables["orders"], self.spark, self.settings.timezone, self.channel)]
+            parts = [self._read(self.tables["orders"].table).where(F.lit(False)).select(self.channel.order_key())]
         every = reduce(DataFrame.unionByName, [part.toDF(CHANGED) for part in parts])
         every.where(F.col(CHANGED).isNotNull()).distinct().write.mode("error").parquet(storage.spark_path(folder))
         return read_output(self.spark, folder)
@@ -136,10 +161,11 @@ class Changed:
         """How many rows the new files hold, and how many of them cannot be read; after ``keys``."""
         counts = self.counter.values()
         accounts = []
-        for name in self.counted:
-            dropped = {reason: counts[f"{name}_{reason}"] for reason in (BAD_RECORD, BAD_TIMESTAMP)}
-            read = counts[f"{name}_read"]
-            accounts.append(Account(f"{name} of new files", read, read - sum(dropped.values()), dropped))
+        for name, table in self.tables.items():
+            if table.added:
+                dropped = {reason: counts[f"{name}_{reason}"] for reason in (BAD_RECORD, BAD_TIMESTAMP)}
+                read = counts[f"{name}_read"]
+                accounts.append(Account(f"{name} of new files", read, read - sum(dropped.values()), dropped))
         return accounts
 
     def _read(self, table: RawTable) -> DataFrame:
@@ -148,23 +174,19 @@ class Changed:
     def _in_new_files(self) -> list[DataFrame]:
         key = {"orders": self.channel.order_key(), "lines": self.channel.line_key()}
         found = []
-        for name, table in self.tables.items():
-            if added := self.before.added.get(name):
-                watched = self.counter.watch(
-                    self._read(table.only(added)),
-                    **{f"{name}_read": F.count(F.lit(1))},
-                    **{f"{name}_{each}": count_where(F.col(REASON) == each) for each in (BAD_RECORD, BAD_TIMESTAMP)},
-                )
-                self.counted.append(name)
-                found.append(watched.where(F.col(REASON).isNull()).select(key[name]))
+        for name, each in self.tables.items():
+            if each.added:
+                rows = self._read(each.table.only(each.added))
+                rows = rows if each.copies else watched(rows, name, self.counter)
+                found.append(rows.where(F.col(REASON).isNull()).select(key[name]))
         if self.queries and (added := self.before.added.get("queries")):
             found.append(self._read(self.queries.only(added)).select("order_id"))
         return found
 
     def _of_customers(self, mapping: DataFrame, users: DataFrame | None) -> list[DataFrame]:
         found = []
-        if mapping is not self.before.mapping:
-            found.append(differing(mapping, self.before.mapping).select(mapping_key(self.channel)))
+        if self.before.mapping_changes is not None:
+            found.append(self.before.mapping_changes.select(mapping_key(self.channel)))
         if users is not None and self.before.users is not None:
             moved = differing(users, self.before.users).select(F.col("algonomy_id").alias("moved"))
             of_moved = mapping.join(moved, F.col("customer_code_ty") == F.col("moved"), "left_semi")
@@ -178,7 +200,7 @@ class Changed:
 
     def _placed(self, first: date) -> list[DataFrame]:
         """The keys of raw orders from a local day on, inside the window."""
-        rows = self._read(self.tables["orders"]).where(F.col(REASON).isNull())
+        rows = self._read(self.tables["orders"].table).where(F.col(REASON).isNull())
         time = F.col(self.channel.time)
         local = time if self.channel.is_local else local_time(time, self.settings.timezone)
         return [rows.where(in_window(local, first, self.settings.end)).select(self.channel.order_key())]
@@ -189,13 +211,27 @@ class Changed:
         return [*self._placed(day), old.select(published_key(self.channel))]
 
 
-def read_nothing(table: RawTable, spark: SparkSession, timezone: str, channel: Channel) -> DataFrame:
-    """No key, of the channel's type."""
-    return sources.read_table(spark, table, timezone).where(F.lit(False)).select(channel.order_key())
-
-
 def differing(one: DataFrame, other: DataFrame) -> DataFrame:
     """The distinct rows that the two frames do not hold equally often; a null equals a null."""
     names = one.columns
     rows = one.select(*names, F.lit(1).alias("times")).unionByName(other.select(*names, F.lit(-1).alias("times")))
     return rows.groupBy(*names).agg(F.sum("times").alias("times")).where(F.col("times") != 0).select(*names)
+
+
+def differing_mapping(one: DataFrame, other: DataFrame) -> DataFrame:
+    """``differing`` of two customer mappings. A mapping grows at its end: the rows of each 32 days are told by their
+    number and the sum of their hashes, and only where these differ rows are compared, which takes a shuffle."""
+    days = F.floor(F.coalesce(F.unix_date(F.col("invoice_date").cast("date")), F.lit(-1)) / 32).alias("days")
+
+    def sums(rows: DataFrame, sign: int) -> DataFrame:
+        # A null leaves a hash as it was: its place would not count.
+        texts = [F.coalesce(F.col(name).cast("string"), F.lit("\0")) for name in rows.columns]
+        hashed = rows.select(days, F.xxhash64(*texts).alias("hash"))
+        total = (F.sum("hash") * sign).alias("hashes")  # beyond 64 bits it goes round: ANSI mode is off
+        return hashed.groupBy("days").agg(total, (F.count(F.lit(1)) * sign).alias("times"))
+
+    both = sums(one, 1).unionByName(sums(other, -1)).groupBy("days")
+    unequal = both.agg(F.sum("hashes").alias("hashes"), F.sum("times").alias("times"))
+    unequal = unequal.where("hashes <> 0 or times <> 0").select("days")
+    parts = [row["days"] for row in unequal.collect()]
+    return differing(one.where(days.isin(parts)), other.where(days.isin(parts)))

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -13,13 +14,15 @@ from blitz import sources, storage
 from blitz.accounts import Account, Counter
 from blitz.channels import CHANNELS
 from blitz.config import Config
+from blitz.files import RawTable
 from blitz.inputs import RawInputs
 from blitz.mappings import Mappings
 from blitz.orders import local_time, published_key
 from blitz.pipelines import OrderFeaturePipeline, RunContext, StepResult
 from blitz.publish import Published, inspect, read_output
 from blitz.publish_months import month_of, publish_months
-from blitz.refresh import CHANGED, Before, Changed, ChangedReader, MappedReader
+from blitz.refresh import CHANGED, Before, Changed, ChangedReader, MappedReader, differing_mapping
+from blitz.refresh_copies import Readable, readable
 from blitz.refresh_state import (
     Changes,
     ChannelState,
@@ -55,7 +58,7 @@ class RefreshPipeline(OrderFeaturePipeline):
 
     Args:
         config, channel, spark, inputs, context: as for OrderFeaturePipeline.
-        mapping: folder of the typed customer mapping of ``inputs``.
+        mapping: the customer mapping of ``inputs``.
         since: only orders of this local day and later can have changed, beside those that new files name.
     """
 
@@ -67,11 +70,11 @@ class RefreshPipeline(OrderFeaturePipeline):
         *,
         inputs: RawInputs,
         context: RunContext,
-        mapping: str,
+        mapping: "MappingCopy",
         since: date | None = None,
     ) -> None:
         super().__init__(config, channel, spark, inputs=inputs, context=context)
-        self._raw, self._mapping_path, self._since = inputs, mapping, since
+        self._raw, self._mapping, self._since = inputs, mapping, since
         self._folder = state_folder(self.output_path, channel)
         self._state = f"{self._folder}/state.json"
         self._details: dict[str, Any] = {}
@@ -89,7 +92,7 @@ class RefreshPipeline(OrderFeaturePipeline):
         """Refresh and publish; returns the order features as published. Raises as OrderFeaturePipeline does."""
         self._started = time.monotonic()
         configure(self.spark)
-        mapping = read_output(self.spark, self._mapping_path)
+        mapping = read_output(self.spark, self._mapping.folder)
         users = self._users()
         tables = raw_tables(self._raw, self.channel.name)
         now = made_by(self.config, self.settings, self.channel.name, self._raw.mappings())
@@ -97,8 +100,10 @@ class RefreshPipeline(OrderFeaturePipeline):
         found = changes(before, tables) if before else Changes(_NONE, _NONE)
         window = (self.settings.start.isoformat(), self.settings.end.isoformat())
         reason = why_full(before, now, window, output_files(self.output_path), found.lost, self._since is not None)
+        added, counter = {**_NONE, **found.added}, Counter()
+        readables = {name: self._readable(name, tables[name], added, before, counter) for name in ("orders", "lines")}
         if reason is None and before is not None:
-            reason = self._refresh(before, mapping, users, {**_NONE, **found.added})
+            reason = self._refresh(before, mapping, users, added, readables, counter)
         if reason is not None:
             self._compute_all(reason, mapping)
         assert self.result is not None
@@ -107,11 +112,24 @@ class RefreshPipeline(OrderFeaturePipeline):
         inputs = {name: described(table.files) for name, table in tables.items()}
         inputs["customer_mapping"] = described(self._raw.customer_mapping.files)
         users_path = None if users is None else self._users_path()
-        ChannelState(now, *window, inputs, output_files(self.output_path), self._mapping_path, users_path).write(
-            self._state
-        )
-        remove_all_but(self._folder, {"state.json", f"users-{self.context.run_id}"})
+        copies = {name: each.copies for name, each in readables.items()}
+        outputs = output_files(self.output_path)
+        ChannelState(now, *window, inputs, outputs, self._mapping.folder, users_path, copies).write(self._state)
+        folders = {copy.folder.rpartition("/")[2] for each in copies.values() for copy in each}
+        remove_all_but(self._folder, {"state.json", f"users-{self.context.run_id}", *folders})
         return read_output(self.spark, self.output_path, self.context.format)
+
+    def _readable(
+        self,
+        name: str,
+        table: RawTable,
+        added: dict[str, frozenset[str]],
+        before: ChannelState | None,
+        counter: Counter,
+    ) -> Readable:
+        folder, zone = f"{self._folder}/{name}-{self.context.run_id}", self.settings.timezone
+        copies = before.copies.get(name, []) if before else []
+        return readable(self.spark, table, zone, added[name], copies, folder, counter)
 
     def _users(self) -> DataFrame | None:
         """The own-app users of now, as a copy that the next refresh compares with."""
@@ -133,22 +151,31 @@ class RefreshPipeline(OrderFeaturePipeline):
         super().run()
 
     def _refresh(
-        self, before: ChannelState, mapping: DataFrame, users: DataFrame | None, added: dict[str, frozenset[str]]
+        self,
+        before: ChannelState,
+        mapping: DataFrame,
+        users: DataFrame | None,
+        added: dict[str, frozenset[str]],
+        tables: dict[str, Readable],
+        counter: Counter,
     ) -> str | None:
         """Compute and publish what changed; returns why that cannot be, or None."""
         old = read_output(self.spark, self.output_path)
-        same = before.mapping == self._mapping_path
         old_users = read_output(self.spark, before.users) if before.users else None
-        kept_mapping = mapping if same else read_output(self.spark, before.mapping)
-        self._before = Before(date.fromisoformat(before.end), kept_mapping, old_users, old, added)
-        self._changed = Changed(self, self._raw, self._before)
+        changes_path = self._mapping.changes.get(before.mapping)
+        mapping_changes = read_output(self.spark, changes_path) if changes_path else None
+        self._before = Before(date.fromisoformat(before.end), mapping_changes, old_users, old, added)
+        queries = self._raw.queries.get(self.channel.name)
+        self._changed = Changed(self, tables, queries, self._before, counter)
         self._keys = self._changed.keys(mapping, users, self._since, f"{self._folder}/keys-{self.context.run_id}")
         number = self._keys.count()
-        if number == 0 and not self._changed.counted and before.start == self.settings.start.isoformat():
+        if number == 0 and not self._changed.has_new_rows and before.start == self.settings.start.isoformat():
             self._leave_as_it_is(old)
             return None
         self._details = {"computed": "changed", "changed_keys": number}
-        self._reader = ChangedReader(self.spark, self._raw, self.settings.timezone, mapping, self._keys, added)
+        read = {name: each.table for name, each in tables.items()}
+        zone = self.settings.timezone
+        self._reader = ChangedReader(self.spark, self._raw, zone, mapping, self._keys, read, added)
         try:
             super().run()
         except _OtherColumns:
@@ -210,6 +237,14 @@ class RefreshPipeline(OrderFeaturePipeline):
         return rows.join(keys, published_key(self.channel) == F.col(CHANGED), "left_anti")
 
 
+@dataclass(frozen=True)
+class MappingCopy:
+    """The typed customer mapping: its folder, and by the folder of an older one, where the rows stand that differ."""
+
+    folder: str
+    changes: dict[str, str]
+
+
 def refresh(
     config: Config, spark: SparkSession, ready: Preflight, context: RunContext, since: date | None = None
 ) -> list[StepResult]:
@@ -217,31 +252,42 @@ def refresh(
     if ready.inputs is None or not ready.inputs.orders:
         return run_steps(config, spark, ready, context)
     inputs, features = ready.inputs, config.feature_pipeline
+    configure(spark)
     outputs = {name: getattr(features, name).output_path for name in CHANNELS}
     folder = state_folder(outputs["ownapp"], "customer_mapping")
-    mapping = _mapping_copy(config, spark, inputs, folder, context.run_id)
+    mapping = _mapping_copy(spark, inputs, features.common.timezone, _states(outputs), folder, context.run_id)
 
     def orders_of(channel: str) -> OrderFeaturePipeline:
         return RefreshPipeline(config, channel, spark, inputs=inputs, context=context, mapping=mapping, since=since)
 
     results = run_steps(config, spark, ready, context, orders_of)
-    states = [read_state(f"{state_folder(path, name)}/state.json") for name, path in outputs.items()]
-    remove_all_but(folder, {state.mapping.rpartition("/")[2] for state in states if state})
+    remove_all_but(folder, {state.mapping.rpartition("/")[2] for state in _states(outputs)})
     return results
 
 
-def _mapping_copy(config: Config, spark: SparkSession, inputs: RawInputs, folder: str, run_id: str) -> str:
-    """The folder of the typed customer mapping: a copy that a refresh before made of the same files, or a new one."""
-    files = described(inputs.customer_mapping.files)
-    for name in CHANNELS:
-        path = getattr(config.feature_pipeline, name).output_path
-        state = read_state(f"{state_folder(path, name)}/state.json")
-        if state and state.inputs.get("customer_mapping") == files and storage.exists(state.mapping):
-            return state.mapping
-    names = [field.name for field in inputs.customer_mapping.spec.fields]
-    rows = sources.read_table(spark, inputs.customer_mapping, config.feature_pipeline.common.timezone).select(*names)
-    rows.write.mode("error").parquet(storage.spark_path(f"{folder}/{run_id}"))
-    return f"{folder}/{run_id}"
+def _states(outputs: Mapping[str, str]) -> list[ChannelState]:
+    """The states that there are of the channels' outputs."""
+    found = [read_state(f"{state_folder(path, name)}/state.json") for name, path in outputs.items()]
+    return [state for state in found if state]
+
+
+def _mapping_copy(
+    spark: SparkSession, inputs: RawInputs, timezone: str, states: Sequence[ChannelState], folder: str, run_id: str
+) -> MappingCopy:
+    """A copy that a refresh before made of the same files, or a new one; compared with those that other states name."""
+    files, copy = described(inputs.customer_mapping.files), f"{folder}/{run_id}"
+    there = [state for state in states if storage.exists(state.mapping)]
+    same = next((state.mapping for state in there if state.inputs.get("customer_mapping") == files), None)
+    if same is None:
+        names = [field.name for field in inputs.customer_mapping.spec.fields]
+        rows = sources.read_table(spark, inputs.customer_mapping, timezone).select(*names)
+        rows.write.mode("error").parquet(storage.spark_path(copy))
+    changes: dict[str, str] = {}
+    for old in {state.mapping for state in there} - {same}:
+        changes[old] = f"{folder}/{run_id}-changes-{len(changes)}"
+        rows = differing_mapping(read_output(spark, same or copy), read_output(spark, old))
+        rows.write.mode("error").parquet(storage.spark_path(changes[old]))
+    return MappingCopy(same or copy, changes)
 
 
 def remove_all_but(folder: str, names: set[str]) -> None:

@@ -19,12 +19,20 @@ Files = dict[str, list[list[Any]]]  # table → [path, size, modified] of each f
 
 
 @dataclass(frozen=True)
+class Copy:
+    """A typed copy of some raw files of a table: its folder, and path, size and time of each file in it."""
+
+    folder: str
+    files: list[list[Any]]
+
+
+@dataclass(frozen=True)
 class ChannelState:
     """The state of one channel's output, as JSON beside it.
 
     ``made_by``: hash per thing that every row depends on; ``start``, ``end``: the window (ISO dates);
     ``inputs``: its raw files; ``output``: name and size of its files; ``mapping``: a copy of the customer mapping;
-    ``users``: a copy of the own-app users, None for own app.
+    ``users``: a copy of the own-app users, None for own app; ``copies``: copies of its CSV tables, by table.
     """
 
     made_by: dict[str, str]
@@ -34,6 +42,7 @@ class ChannelState:
     output: list[list[Any]]
     mapping: str
     users: str | None
+    copies: dict[str, list[Copy]]
 
     def write(self, path: str) -> None:
         """Write it as JSON."""
@@ -45,8 +54,10 @@ def read_state(path: str) -> ChannelState | None:
     if not storage.exists(path):
         return None
     try:
-        return ChannelState(**json.loads(storage.read_bytes(path)))
-    except (ValueError, TypeError):
+        body = json.loads(storage.read_bytes(path))
+        body["copies"] = {name: [Copy(**copy) for copy in copies] for name, copies in body["copies"].items()}
+        return ChannelState(**body)
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
