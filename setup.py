@@ -23,6 +23,8 @@ setup(
             "blitz-segments = blitz.tasks:segments",
             "blitz-microsegments = blitz.tasks:microsegments",
             "blitz-report = blitz.tasks:report",
+            "blitz-refresh = blitz.tasks:refresh",
+            "blitz-backfill = blitz.tasks:backfill",
         ],
     },
     package_data={"blitz": ["*.json"], "blitz.report": ["templates/*"]},

@@ -91,7 +91,7 @@ def run_job(job: str, conf: Path, as_of: str) -> Measured:
     """One job's process as a user starts it."""
     print(f"{job} as of {as_of} …", file=sys.stderr, flush=True)
     command = ["./spark-submit.sh", "--conf", f"spark.driver.memory={DRIVER_MEMORY}", f"jobs/{job}.py"]
-    command += ["--conf", str(conf), "--steps", CHANNELS, "--as-of", as_of]
+    command += ["--conf", str(conf), "--steps", CHANNELS, "--as-of", as_of, "--no-report"]
     log = conf.with_suffix(f".{job}.{as_of}.log")
     took = measure(command, log, int(machine_memory() * MOST), environment(), CHECKOUT)
     if took.code:

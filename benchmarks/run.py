@@ -15,7 +15,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from compare import KEYS
 from measure import Measured, machine_memory, measure
 from report import CHECKOUT, circumstances, gib, markdown_table, put
 
@@ -68,9 +67,9 @@ def warm(data: Path) -> None:
 
 
 def spark_command(config: Path, memory: str = DRIVER_MEMORY) -> list[str]:
-    """All steps as a user would start them; without the report, which the others do not make."""
+    """The whole run as a user would start it; without the report, which the others do not make."""
     start = ["./spark-submit.sh", "--conf", f"spark.driver.memory={memory}", "jobs/run_all.py"]
-    return [*start, "--conf", str(config), "--steps", ",".join(KEYS)]
+    return [*start, "--conf", str(config), "--no-report"]
 
 
 def environment() -> dict[str, str]:

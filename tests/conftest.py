@@ -15,6 +15,8 @@ import pytest
 import plans
 
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+# Every Spark that a test starts runs much code once: with the first compiler alone, as in `make run`, it takes less time.
+os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:+UseParallelGC -XX:TieredStopAtLevel=1")
 CHECKOUT = Path(__file__).resolve().parents[1]
 ORDERS = int(os.environ.get("BLITZ_TEST_ORDERS", "10000"))
 
@@ -31,8 +33,6 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
     else:
         builder = builder.config("spark.sql.warehouse.dir", str(tmp_path_factory.mktemp("warehouse")))
         builder = builder.config("spark.driver.memory", "2g").config("spark.log.level", "ERROR")
-        # Tests run much code once: with the first compiler alone, as in `make run`, they take less time.
-        builder = builder.config("spark.driver.extraJavaOptions", "-XX:+UseParallelGC -XX:TieredStopAtLevel=1")
         session = (
             builder.config("spark.driver.host", "127.0.0.1").master("local[2]").appName("blitz tests").getOrCreate()
         )

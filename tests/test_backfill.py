@@ -2,7 +2,6 @@
 
 import copy
 import datetime as dt
-import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -13,10 +12,10 @@ import pytest
 import compare
 import pandas_pipeline
 from blitz import backfill as backfills
+from blitz.backfill_cli import main
 from blitz.config import load_config
 from blitz.errors import ConfigError
 from blitz.run import chosen_steps, preflight
-from conftest import CHECKOUT
 from world import World
 
 CHANNELS = ("ownapp", "swiggy", "instore")
@@ -49,23 +48,20 @@ def per_date(body: dict[str, Any], folder: str) -> dict[str, Any]:
 
 
 def test_dates_that_would_overwrite_each_other_are_refused(sample_config, tmp_path, capsys):
-    spec = importlib.util.spec_from_file_location("backfill_job", CHECKOUT / "jobs/backfill.py")
-    job = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(job)
     body = {name: value for name, value in sample_config.items() if name != "path"}
     path = tmp_path / "conf.json"
     arguments = ["--conf", str(path), "--from", "2025-05-01", "--to", "2025-06-01"]
     path.write_text(json.dumps(body))
-    assert job.main(arguments) == 2
+    assert main(arguments) == 2
     error = capsys.readouterr().err
     assert "feature_pipeline.swiggy.output_path: the same path as of every date; put {as_of} into it" in error
     assert "segmentation.input_path: the same path" in error
     body = per_date(body, str(tmp_path))
     body["feature_pipeline"]["customer"]["output_path"] = f"{tmp_path}/users_{{as_of}}.parquet"
     path.write_text(json.dumps(body))
-    assert job.main(arguments) == 2
+    assert main(arguments) == 2
     assert "run.manifest_path: the manifest would be" in capsys.readouterr().err
-    assert job.main([*arguments[:-1], "2025-05-31", "--dry-run"]) == 0  # one date alone harms none
+    assert main([*arguments[:-1], "2025-05-31", "--dry-run"]) == 0  # one date alone harms none
 
 
 def two_dates(world: World, folder: Path, spark) -> dict[str, dict[str, Any]]:

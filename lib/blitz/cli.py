@@ -19,13 +19,15 @@ from blitz.channels import CHANNELS
 from blitz.config import Config, load_config
 from blitz.errors import BlitzError, ConfigError, RuleError
 from blitz.failures import reason
-from blitz.pipelines import RunContext
-from blitz.run import STEPS, chosen_steps, manifest, manifest_path, preflight, run_steps, write_manifest
+from blitz.pipelines import RunContext, StepResult
+from blitz.run import STEPS, Preflight, chosen_steps, manifest, manifest_path, preflight, run_steps, write_manifest
 from blitz.session import open_session
 
 log = logging.getLogger("blitz")
 
 OK, FAILED, BAD_CONFIG, INTERRUPTED = 0, 1, 2, 130
+
+Compute = Callable[[Config, SparkSession, Preflight, RunContext], list[StepResult]]
 
 
 def config_arguments(parser: argparse.ArgumentParser, with_as_of: bool = True) -> None:
@@ -63,11 +65,17 @@ def main(job: str, description: str, steps: Sequence[str] | None = None, argv: S
     config_arguments(parser)
     parser.add_argument("--dry-run", action="store_true", help="check config, rules, files and models; write nothing")
     if steps is None:
-        parser.add_argument("--steps", metavar="A,B", help=f"only these steps of {','.join(STEPS)}")
+        run_arguments(parser)
     elif set(steps) <= {"ownapp", "swiggy", "instore"}:
         parser.add_argument("--channel", required=True, choices=list(steps), help="the channel to work on")
     arguments = parser.parse_args(argv)
     return guarded(job, lambda: _run(job, arguments, steps))
+
+
+def run_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of jobs that run all steps."""
+    parser.add_argument("--steps", metavar="A,B", help=f"only these steps of {','.join(STEPS)}")
+    parser.add_argument("--no-report", action="store_true", help="make no report at the end")
 
 
 def guarded(job: str, work: Callable[[], None]) -> int:
@@ -103,23 +111,39 @@ def _ended(job: str, code: int, message: str) -> int:
 
 def _run(job: str, arguments: argparse.Namespace, steps: Sequence[str] | None) -> None:
     if steps is None:
-        chosen = chosen_steps(arguments.steps)
+        run_job(job, arguments, chosen_steps(arguments.steps), with_report=not arguments.no_report)
     else:
-        chosen = (arguments.channel,) if hasattr(arguments, "channel") else tuple(steps)
+        run_job(job, arguments, (arguments.channel,) if hasattr(arguments, "channel") else tuple(steps))
+
+
+def run_job(
+    job: str,
+    arguments: argparse.Namespace,
+    steps: Sequence[str],
+    compute: Compute = run_steps,
+    with_report: bool = False,
+    check: Callable[[Config], None] | None = None,
+) -> None:
+    """Check everything, compute the steps, write the manifest and the report, print what was done.
+
+    ``arguments``: those of ``config_arguments`` and ``dry_run``; ``check``: what else the config must fulfil.
+    """
     warned = _Warnings()
     log.addHandler(warned)
     config = use(read_config(arguments))
-    ready = preflight(config, chosen)
+    ready = preflight(config, steps)
+    if check:
+        check(config)
     if arguments.dry_run:
         print(console.plan(config, ready))
         return
     context = RunContext.of(config)
     session = open_session(f"blitz {job}", config.spark, config.run.s3_endpoint)
     try:
-        results = run_steps(config, session.spark, ready, context)
-        target = manifest_path(config, chosen)
+        results = compute(config, session.spark, ready, context)
+        target = manifest_path(config, steps)
         write_manifest(target, manifest(config, session.spark, ready, results, context.run_id, warned.texts))
-        page = _report(session.spark, config, chosen) if steps is None else None
+        page = _report(session.spark, config, steps) if with_report else None
     finally:
         session.stop()
     print(console.summary(results))

@@ -6,7 +6,7 @@ Each takes its arguments from ``sys.argv``, returns normally on success and fail
 
 import sys
 
-from blitz import report_cli
+from blitz import backfill_cli, refresh_cli, report_cli
 from blitz.cli import main
 
 
@@ -38,6 +38,16 @@ def microsegments() -> None:
 def report() -> None:
     """The run report, from the published outputs and the manifests."""
     _end(report_cli.main())
+
+
+def refresh() -> None:
+    """The run with refreshed order features."""
+    _end(refresh_cli.main())
+
+
+def backfill() -> None:
+    """The run as of several dates."""
+    _end(backfill_cli.main())
 
 
 def _end(code: int) -> None:
