@@ -15,8 +15,6 @@ import pytest
 import plans
 
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-# Every Spark that a test starts runs much code once: with the first compiler alone, as in `make run`, it takes less time.
-os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:+UseParallelGC -XX:TieredStopAtLevel=1")
 CHECKOUT = Path(__file__).resolve().parents[1]
 ORDERS = int(os.environ.get("BLITZ_TEST_ORDERS", "10000"))
 

@@ -3,41 +3,49 @@
 import copy
 import datetime as dt
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import compare
+from blitz import tasks
 from blitz.config import load_config
 from blitz.pipelines import OrderFeaturePipeline, RunContext
-from blitz.refresh import differing_mapping
+from blitz.refresh import differing_mapping, hashed_mapping
+from blitz.refresh_cli import main
 from blitz.refresh_run import refresh
-from blitz.refresh_state import ChannelState, changes, why_full
+from blitz.refresh_state import ChannelState, Copy, changes, why_full
 from blitz.run import chosen_steps, preflight
 from blitz.storage import FileInfo
 from world import INSTORE_LINE, INSTORE_ORDER, LINE, ORDER, World
 
 CHANNELS = ("ownapp", "swiggy", "instore")
+INSTORE = ("instore",)
 
 
-def refreshed(spark, body: dict[str, Any], as_of: str, since: str | None = None) -> dict[str, dict[str, Any]]:
-    """What a refresh of the three channels says it did."""
+def refreshed(
+    spark, body: dict[str, Any], as_of: str, since: str | None = None, channels: tuple[str, ...] = CHANNELS
+) -> dict[str, dict[str, Any]]:
+    """What a refresh of the channels says it did."""
     config = load_config(conf=body, as_of=as_of)
-    ready = preflight(config, chosen_steps(",".join(CHANNELS)))
+    ready = preflight(config, chosen_steps(",".join(channels)))
     day = dt.date.fromisoformat(since) if since else None
     results = refresh(config, spark, ready, RunContext.of(config), day)
     assert all(account.adds_up for result in results for account in result.accounts)
     return {result.step: result.details["refresh"] for result in results}
 
 
-def differences(spark, body: dict[str, Any], as_of: str, folder: Path) -> list[str]:
+def differences(
+    spark, body: dict[str, Any], as_of: str, folder: Path, channels: tuple[str, ...] = CHANNELS
+) -> list[str]:
     """Where the outputs differ from those of a full run, which goes to another folder."""
     alone = copy.deepcopy(body)
-    for name in CHANNELS:
+    for name in channels:
         alone["feature_pipeline"][name]["output_path"] = f"{folder}/{name}.parquet"
     config, found = load_config(conf=alone, as_of=as_of), []
-    for name in CHANNELS:
+    for name in channels:
         OrderFeaturePipeline(config, name, spark).run()
         tables = [compare.read(each["feature_pipeline"][name]["output_path"]) for each in (alone, body)]
         assert len(tables[0]) > 0
@@ -131,28 +139,52 @@ def test_a_refresh_gives_the_table_of_a_full_run(spark, tmp_path):
 def test_csv_files_are_parsed_once(spark, tmp_path):
     world = first_world(tmp_path)
     body = world.config()
-    refreshed(spark, body, "2025-06-01")
+    refreshed(spark, body, "2025-06-01", channels=("ownapp", "instore"))
     raw, state = tmp_path / "raw/instore", tmp_path / "out/_refresh/instore/state.json"
     first = json.loads(state.read_text())["copies"]
     assert {name: len(copies) for name, copies in first.items()} == {"orders": 1, "lines": 1}
     line = INSTORE_LINE | {"InvoiceNo": "11", "OrderDatetime": "2024-11-30 20:00:00", "Qty": "3"}
     unreadable = line | {"Qty": "three"}
     World._csv(raw / "lines_late.csv", [line.values(), unreadable.values()], list(line))
-    found = refreshed(spark, body, "2025-06-01")
+    found = refreshed(spark, body, "2025-06-01", channels=INSTORE)
     assert found["instore"]["changed_keys"] == 1
     again = json.loads(state.read_text())["copies"]
     assert again["orders"] == first["orders"] and again["lines"][0] == first["lines"][0] and len(again["lines"]) == 2
     assert len(compare.read(again["lines"][1]["folder"])) == 1
     assert list(compare.read(f"{tmp_path}/out/quarantine/instore_new_files")["reason"]) == ["bad_record"]
-    assert differences(spark, body, "2025-06-01", tmp_path / "alone") == []
+    assert differences(spark, body, "2025-06-01", tmp_path / "alone", INSTORE) == []
 
     bill = INSTORE_ORDER | {"InvoiceNo": "11", "BussTime": "2024-11-30 23:59:59", "GrossAmount": "7"}
     World._csv(raw / "orders.csv", [bill.values()], list(bill))  # written again: its copy must not be read any more
-    found = refreshed(spark, body, "2025-06-01", since="2024-11-01")
+    found = refreshed(spark, body, "2025-06-01", since="2024-11-01", channels=INSTORE)
     assert found["instore"]["computed"] == "changed"
     assert json.loads(state.read_text())["copies"]["orders"] != first["orders"]
-    assert {path.name for path in state.parent.iterdir()} >= {"state.json"}
-    assert differences(spark, body, "2025-06-01", tmp_path / "alone") == []
+    copies = json.loads(state.read_text())["copies"]
+    folders = {Path(copy["folder"]).name for each in copies.values() for copy in each}
+    assert {path.name for path in state.parent.iterdir() if not path.name.startswith("users-")} == {
+        "state.json",
+        *folders,
+    }
+    assert differences(spark, body, "2025-06-01", tmp_path / "alone", INSTORE) == []
+
+
+@pytest.mark.slow
+def test_copies_of_another_time_zone_are_not_read(spark, tmp_path):
+    world = first_world(tmp_path)
+    # In Kolkata of 1 December, in Dubai of 30 November, where the late line below belongs to it.
+    world.bill(InvoiceNo="21", BussTime="2024-11-30T19:00:00Z")
+    world.customers.append(("0007", "21", "2024-12-01", "7040"))
+    body = world.config()
+    refreshed(spark, body, "2025-06-01", channels=("ownapp", "instore"))
+    body["feature_pipeline"]["common"]["timezone"] = "Asia/Dubai"
+    found = refreshed(spark, body, "2025-06-01", channels=INSTORE)
+    assert found["instore"]["reason"] == "the settings changed"
+    line = INSTORE_LINE | {"InvoiceNo": "21", "OrderDatetime": "2024-11-30 10:00:00", "Qty": "5"}
+    World._csv(tmp_path / "raw/instore/lines_late.csv", [line.values()], list(line))
+    assert refreshed(spark, body, "2025-06-01", channels=INSTORE)["instore"]["changed_keys"] == 1
+    assert differences(spark, body, "2025-06-01", tmp_path / "alone", INSTORE) == []
+    rows = compare.read(body["feature_pipeline"]["instore"]["output_path"]).set_index("order_id")
+    assert rows.loc["21", "item_count"] == 5.0
 
 
 def test_mappings_differ_where_any_row_does(spark):
@@ -161,10 +193,34 @@ def test_mappings_differ_where_any_row_does(spark):
     rows = [("a", "1", None, days[0]), ("a", "1", None, days[0]), ("b", None, "1", days[1]), ("c", "3", "4", days[2])]
     other = [("a", "1", None, days[0]), ("b", "1", None, days[1]), ("c", "3", "4", days[2]), ("d", None, None, None)]
     schema = "customer_code_ty string, invoice_no string, store_code string, invoice_date timestamp"
-    frames = [spark.createDataFrame(each, schema) for each in (rows, other)]
+    frames = [hashed_mapping(spark.createDataFrame(each, schema)) for each in (rows, other)]
     expected = {row for row in {*rows, *other} if rows.count(row) != other.count(row)}
     assert {tuple(row) for row in differing_mapping(*frames).collect()} == expected
     assert differing_mapping(frames[0], frames[0]).collect() == []
+
+
+@pytest.mark.parametrize(
+    ("run", "arguments", "message"),
+    [
+        ({"format": "delta"}, [], "run.format: a refresh keeps Parquet files; set parquet, or use run_all for Delta"),
+        ({}, ["--since", "june"], "--since: "),
+        ({}, ["--steps", "swigy"], "swigy"),
+    ],
+)
+def test_what_a_refresh_refuses(sample_config, tmp_path, capsys, run, arguments, message):
+    path = tmp_path / "conf.json"
+    body = {name: value for name, value in sample_config.items() if name != "path"}
+    path.write_text(json.dumps(body | {"run": body.get("run", {}) | run}))
+    assert main(["--conf", str(path), *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.glob("**/_refresh"))
+
+
+def test_the_wheel_has_a_command_for_each_job_that_runs_steps():
+    text = (Path(__file__).resolve().parents[1] / "setup.py").read_text()
+    commands = dict(re.findall(r'"(blitz-[a-z-]+) = blitz\.tasks:(\w+)"', text))
+    assert {"blitz-run-all", "blitz-refresh", "blitz-backfill"} <= set(commands)
+    assert all(callable(getattr(tasks, name)) for name in commands.values())
 
 
 STATE = ChannelState(
@@ -189,7 +245,7 @@ STATE = ChannelState(
 )
 def test_reasons_to_compute_everything(tmp_path, change, reason):
     usual = {
-        "before": ChannelState(**(vars(STATE) | {"mapping": str(tmp_path)})), "now": STATE.made_by,
+        "before": ChannelState(**(vars(STATE) | {"mapping": Copy(str(tmp_path), [], [], "")})), "now": STATE.made_by,
         "window": (STATE.start, STATE.end), "output": STATE.output, "lost": {}, "has_since": False,
     }  # fmt: skip
     found = why_full(**(usual | change))
@@ -201,6 +257,6 @@ def test_files_that_came_changed_and_went():
         return type("Table", (), {"files": files})
 
     found = changes(STATE, {"orders": table(FileInfo("/x/a", 5, 1.0), FileInfo("/x/c", 1, 9.0))})
-    assert (found.added["orders"], found.lost["orders"]) == ({"/x/c"}, {"/x/b"})
+    assert (found.added["orders"], found.rewritten["orders"], found.lost["orders"]) == ({"/x/c"}, set(), {"/x/b"})
     found = changes(STATE, {"orders": table(FileInfo("/x/a", 5, 1.5), FileInfo("/x/b", 6, 2.0))})
-    assert (found.added["orders"], found.lost["orders"]) == (set(), {"/x/a"})
+    assert (found.added["orders"], found.rewritten["orders"], found.lost["orders"]) == (set(), {"/x/a"}, {"/x/a"})

@@ -24,7 +24,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from blitz import sources, storage
-from blitz.accounts import Account, Counter
+from blitz.accounts import Account, Counter, count_where
 from blitz.channels import Channel
 from blitz.files import RawTable
 from blitz.inputs import RawInputs
@@ -32,7 +32,7 @@ from blitz.orders import CountedLines, customer_keys, in_window, local_time, map
 from blitz.pipelines import OrderFeaturePipeline
 from blitz.publish import read_output
 from blitz.reader import FileReader
-from blitz.refresh_copies import Readable, watched
+from blitz.refresh_copies import Readable
 from blitz.tables import BAD_RECORD, BAD_TIMESTAMP, REASON
 
 CHANGED = "changed_key"
@@ -43,14 +43,13 @@ class Before:
     """The run before, as far as the keys that changed depend on it.
 
     ``mapping_changes``: the rows of the customer mapping that came or went since; None: none did. ``users``: its
-    own-app users; None for own app. ``added``: files of the tables that are new since.
+    own-app users; None for own app.
     """
 
     end: date
     mapping_changes: DataFrame | None
     users: DataFrame | None
     output: DataFrame
-    added: dict[str, frozenset[str]]
 
 
 class MappedReader(FileReader):
@@ -65,9 +64,10 @@ class MappedReader(FileReader):
 
 
 class ChangedReader(MappedReader):
-    """Reads the rows of some order keys alone, from the files that hold any; rejected rows from new raw files alone.
+    """Reads the good rows of some order keys alone, from the files that hold any; rejected rows of ``unseen`` alone.
 
-    ``tables``: where ``orders`` and ``lines`` are read from; ``added``: the raw files that are new, by table.
+    ``tables``: where ``orders`` and ``lines`` are read from; ``unseen``: raw tables of the files that are new or were
+    written again.
     """
 
     def __init__(
@@ -78,10 +78,10 @@ class ChangedReader(MappedReader):
         mapping: DataFrame,
         keys: DataFrame,
         tables: Mapping[str, RawTable],
-        added: Mapping[str, frozenset[str]],
+        unseen: Mapping[str, RawTable],
     ) -> None:
         super().__init__(spark, inputs, timezone, mapping)
-        self.keys, self.tables, self.added = keys, tables, added
+        self.keys, self.tables, self.unseen = keys, tables, unseen
 
     def orders(self, channel: Channel) -> DataFrame:
         return self._of_keys(self.tables["orders"], channel.order_key())
@@ -93,15 +93,15 @@ class ChangedReader(MappedReader):
         return customer_keys(self._changed(self.mapping, mapping_key(channel)), channel)
 
     def rejected(self, channel: Channel, tables: Sequence[str]) -> list[DataFrame]:
-        raw = {"orders": self._inputs.orders[channel.name], "lines": self._inputs.lines[channel.name]}
-        names = [name for name in raw if self.added[name] and any(table.startswith(name) for table in tables)]
-        return [sources.read_rejected(self._spark, raw[name].only(self.added[name]), self._timezone) for name in names]
+        names = [name for name, raw in self.unseen.items() if raw.files and any(t.startswith(name) for t in tables)]
+        return [sources.read_rejected(self._spark, self.unseen[name], self._timezone) for name in names]
 
     def _of_keys(self, table: RawTable, key: Column) -> DataFrame:
         holding = files_holding(self._spark, table, self._timezone, key, self.keys)
         if not holding:
             return sources.read_table(self._spark, table, self._timezone).where(F.lit(False))
-        return self._changed(sources.read_table(self._spark, table.only(holding), self._timezone), key)
+        rows = sources.read_table(self._spark, table.only(holding), self._timezone)
+        return self._changed(rows.where(F.col(REASON).isNull()), key)
 
     def _changed(self, rows: DataFrame, key: Column) -> DataFrame:
         return rows.join(self.keys, key == F.col(CHANGED), "left_semi")
@@ -126,30 +126,28 @@ class Changed:
     Args:
         pipeline: the channel's, for its session and settings.
         tables: ``orders`` and ``lines`` as they are read, and those of their files that are new.
-        queries: the order queries, None where the channel has none.
+        unseen: the raw files of both that are new or were written again: all their rows are counted.
+        new_queries: the new files of order queries, or None.
         before: the run before.
-        counter: holds the rows of new files that were copied, and gets those of the others.
     """
 
     def __init__(
         self,
         pipeline: OrderFeaturePipeline,
         tables: Mapping[str, Readable],
-        queries: RawTable | None,
+        unseen: Mapping[str, RawTable],
+        new_queries: RawTable | None,
         before: Before,
-        counter: Counter,
     ) -> None:
         self.spark, self.channel, self.settings = pipeline.spark, pipeline.channel, pipeline.settings
-        self.tables, self.queries, self.before, self.counter = tables, queries, before, counter
-
-    @property
-    def has_new_rows(self) -> bool:
-        """Whether there are new files of orders or lines."""
-        return any(each.added for each in self.tables.values())
+        self.tables, self.new_queries, self.before = tables, new_queries, before
+        self.unseen = {name: raw for name, raw in unseen.items() if raw.files}
+        self.counter = Counter()
 
     def keys(self, mapping: DataFrame, users: DataFrame | None, since: date | None, folder: str) -> DataFrame:
         """The distinct keys, as ``changed_key``, written to ``folder`` and read from there."""
         parts = [*self._in_new_files(), *self._of_customers(mapping, users), *self._in_opened_window()]
+        parts += self._counted()
         parts += self._since(since) if since else []
         if not parts:
             parts = [self._read(self.tables["orders"].table).where(F.lit(False)).select(self.channel.order_key())]
@@ -158,14 +156,13 @@ class Changed:
         return read_output(self.spark, folder)
 
     def accounts(self) -> list[Account]:
-        """How many rows the new files hold, and how many of them cannot be read; after ``keys``."""
+        """How many rows the unseen files hold, and how many of them cannot be read; after ``keys``."""
         counts = self.counter.values()
         accounts = []
-        for name, table in self.tables.items():
-            if table.added:
-                dropped = {reason: counts[f"{name}_{reason}"] for reason in (BAD_RECORD, BAD_TIMESTAMP)}
-                read = counts[f"{name}_read"]
-                accounts.append(Account(f"{name} of new files", read, read - sum(dropped.values()), dropped))
+        for name in self.unseen:
+            dropped = {reason: counts[f"{name}_{reason}"] for reason in (BAD_RECORD, BAD_TIMESTAMP)}
+            read = counts[f"{name}_read"]
+            accounts.append(Account(f"{name} of new files", read, read - sum(dropped.values()), dropped))
         return accounts
 
     def _read(self, table: RawTable) -> DataFrame:
@@ -173,14 +170,23 @@ class Changed:
 
     def _in_new_files(self) -> list[DataFrame]:
         key = {"orders": self.channel.order_key(), "lines": self.channel.line_key()}
+        found = [
+            self._read(each.table.only(each.fresh)).where(F.col(REASON).isNull()).select(key[name])
+            for name, each in self.tables.items()
+            if each.fresh
+        ]
+        if self.new_queries:
+            found.append(self._read(self.new_queries).select("order_id"))
+        return found
+
+    def _counted(self) -> list[DataFrame]:
+        """No keys: the unseen rows, so that they are counted in the same pass."""
         found = []
-        for name, each in self.tables.items():
-            if each.added:
-                rows = self._read(each.table.only(each.added))
-                rows = rows if each.copies else watched(rows, name, self.counter)
-                found.append(rows.where(F.col(REASON).isNull()).select(key[name]))
-        if self.queries and (added := self.before.added.get("queries")):
-            found.append(self._read(self.queries.only(added)).select("order_id"))
+        for name, raw in self.unseen.items():
+            rejected = {f"{name}_{each}": count_where(F.col(REASON) == each) for each in (BAD_RECORD, BAD_TIMESTAMP)}
+            rows = self.counter.watch(self._read(raw), **{f"{name}_read": F.count(F.lit(1))}, **rejected)
+            key = self.channel.order_key() if name == "orders" else self.channel.line_key()
+            found.append(rows.where(F.col(REASON).isNull() & key.isNull()).select(key))
         return found
 
     def _of_customers(self, mapping: DataFrame, users: DataFrame | None) -> list[DataFrame]:
@@ -218,20 +224,25 @@ def differing(one: DataFrame, other: DataFrame) -> DataFrame:
     return rows.groupBy(*names).agg(F.sum("times").alias("times")).where(F.col("times") != 0).select(*names)
 
 
+def hashed_mapping(rows: DataFrame) -> DataFrame:
+    """The customer mapping with two columns for ``differing_mapping``: ``days``, the number of its date's 32 days (-1
+    where there is no date), and ``hash`` of the whole row."""
+    days = F.floor(F.coalesce(F.unix_date(F.col("invoice_date").cast("date")), F.lit(-1)) / 32).cast("int")
+    # A null leaves a hash as it was, so that its place would not count.
+    texts = [F.coalesce(F.col(name).cast("string"), F.lit("\0")) for name in rows.columns]
+    return rows.select("*", days.alias("days"), F.xxhash64(*texts).alias("hash"))
+
+
 def differing_mapping(one: DataFrame, other: DataFrame) -> DataFrame:
-    """``differing`` of two customer mappings. A mapping grows at its end: the rows of each 32 days are told by their
-    number and the sum of their hashes, and only where these differ rows are compared, which takes a shuffle."""
-    days = F.floor(F.coalesce(F.unix_date(F.col("invoice_date").cast("date")), F.lit(-1)) / 32).alias("days")
+    """``differing`` of two hashed customer mappings. A mapping grows at its end: only the rows of those 32 days are
+    compared, which takes a shuffle, whose number or sum of hashes differ."""
+    names = [name for name in one.columns if name not in ("days", "hash")]
 
     def sums(rows: DataFrame, sign: int) -> DataFrame:
-        # A null leaves a hash as it was: its place would not count.
-        texts = [F.coalesce(F.col(name).cast("string"), F.lit("\0")) for name in rows.columns]
-        hashed = rows.select(days, F.xxhash64(*texts).alias("hash"))
         total = (F.sum("hash") * sign).alias("hashes")  # beyond 64 bits it goes round: ANSI mode is off
-        return hashed.groupBy("days").agg(total, (F.count(F.lit(1)) * sign).alias("times"))
+        return rows.groupBy("days").agg(total, (F.count(F.lit(1)) * sign).alias("times"))
 
     both = sums(one, 1).unionByName(sums(other, -1)).groupBy("days")
     unequal = both.agg(F.sum("hashes").alias("hashes"), F.sum("times").alias("times"))
-    unequal = unequal.where("hashes <> 0 or times <> 0").select("days")
-    parts = [row["days"] for row in unequal.collect()]
-    return differing(one.where(days.isin(parts)), other.where(days.isin(parts)))
+    parts = [row["days"] for row in unequal.where("hashes <> 0 or times <> 0").collect()]
+    return differing(*[rows.where(F.col("days").isin(parts)).select(*names) for rows in (one, other)])

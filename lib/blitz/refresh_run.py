@@ -2,9 +2,9 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date
+from threading import Lock
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -21,17 +21,20 @@ from blitz.orders import local_time, published_key
 from blitz.pipelines import OrderFeaturePipeline, RunContext, StepResult
 from blitz.publish import Published, inspect, read_output
 from blitz.publish_months import month_of, publish_months
-from blitz.refresh import CHANGED, Before, Changed, ChangedReader, MappedReader, differing_mapping
+from blitz.refresh import CHANGED, Before, Changed, ChangedReader, MappedReader, differing_mapping, hashed_mapping
 from blitz.refresh_copies import Readable, readable
 from blitz.refresh_state import (
     Changes,
     ChannelState,
+    Copy,
     changes,
+    copy_of,
     described,
     made_by,
     output_files,
     raw_tables,
     read_state,
+    typed_by,
     why_full,
 )
 from blitz.run import Preflight, run_steps
@@ -58,7 +61,7 @@ class RefreshPipeline(OrderFeaturePipeline):
 
     Args:
         config, channel, spark, inputs, context: as for OrderFeaturePipeline.
-        mapping: the customer mapping of ``inputs``.
+        mapping: the typed customer mapping of ``inputs``.
         since: only orders of this local day and later can have changed, beside those that new files name.
     """
 
@@ -70,7 +73,7 @@ class RefreshPipeline(OrderFeaturePipeline):
         *,
         inputs: RawInputs,
         context: RunContext,
-        mapping: "MappingCopy",
+        mapping: "TypedMapping",
         since: date | None = None,
     ) -> None:
         super().__init__(config, channel, spark, inputs=inputs, context=context)
@@ -92,44 +95,51 @@ class RefreshPipeline(OrderFeaturePipeline):
         """Refresh and publish; returns the order features as published. Raises as OrderFeaturePipeline does."""
         self._started = time.monotonic()
         configure(self.spark)
-        mapping = read_output(self.spark, self._mapping.folder)
+        try:
+            kept = self._run()
+        except BaseException:
+            remove(self._folder, lambda name: self.context.run_id in name)
+            raise
+        remove(self._folder, lambda name: name not in kept)
+        return read_output(self.spark, self.output_path, self.context.format)
+
+    def _run(self) -> set[str]:
+        """Refresh, publish and write the state; returns the names in the state's folder that it needs."""
+        mapping = read_output(self.spark, self._mapping.copy.folder)
         users = self._users()
-        tables = raw_tables(self._raw, self.channel.name)
+        raw = raw_tables(self._raw, self.channel.name)
         now = made_by(self.config, self.settings, self.channel.name, self._raw.mappings())
         before = read_state(self._state)
-        found = changes(before, tables) if before else Changes(_NONE, _NONE)
+        found = changes(before, raw) if before else Changes(_NONE, _NONE, _NONE)
         window = (self.settings.start.isoformat(), self.settings.end.isoformat())
         reason = why_full(before, now, window, output_files(self.output_path), found.lost, self._since is not None)
-        added, counter = {**_NONE, **found.added}, Counter()
-        readables = {name: self._readable(name, tables[name], added, before, counter) for name in ("orders", "lines")}
+        tables = {name: self._readable(raw[name], found.added[name], before) for name in ("orders", "lines")}
         if reason is None and before is not None:
-            reason = self._refresh(before, mapping, users, added, readables, counter)
+            unseen = {name: raw[name].only(found.added[name] | found.rewritten[name]) for name in tables}
+            queries = raw["queries"].only(found.added["queries"]) if found.added.get("queries") else None
+            reason = self._refresh(before, mapping, users, tables, unseen, queries)
         if reason is not None:
             self._compute_all(reason, mapping)
         assert self.result is not None
         self.result.details["refresh"] = self._details
         self.result.seconds = time.monotonic() - self._started
-        inputs = {name: described(table.files) for name, table in tables.items()}
-        inputs["customer_mapping"] = described(self._raw.customer_mapping.files)
-        users_path = None if users is None else self._users_path()
-        copies = {name: each.copies for name, each in readables.items()}
-        outputs = output_files(self.output_path)
-        ChannelState(now, *window, inputs, outputs, self._mapping.folder, users_path, copies).write(self._state)
-        folders = {copy.folder.rpartition("/")[2] for each in copies.values() for copy in each}
-        remove_all_but(self._folder, {"state.json", f"users-{self.context.run_id}", *folders})
-        return read_output(self.spark, self.output_path, self.context.format)
+        state = ChannelState(
+            now,
+            *window,
+            {name: described(table.files) for name, table in raw.items()},
+            output_files(self.output_path),
+            self._mapping.copy,
+            None if users is None else self._users_path(),
+            {name: each.copies for name, each in tables.items()},
+        )
+        state.write(self._state)
+        folders = {copy.folder.rpartition("/")[2] for copies in state.copies.values() for copy in copies}
+        return {"state.json", f"users-{self.context.run_id}", *folders}
 
-    def _readable(
-        self,
-        name: str,
-        table: RawTable,
-        added: dict[str, frozenset[str]],
-        before: ChannelState | None,
-        counter: Counter,
-    ) -> Readable:
-        folder, zone = f"{self._folder}/{name}-{self.context.run_id}", self.settings.timezone
+    def _readable(self, table: RawTable, added: Collection[str], before: ChannelState | None) -> Readable:
+        name, zone = table.spec.name, self.settings.timezone
         copies = before.copies.get(name, []) if before else []
-        return readable(self.spark, table, zone, added[name], copies, folder, counter)
+        return readable(self.spark, table, zone, added, copies, f"{self._folder}/{name}-{self.context.run_id}")
 
     def _users(self) -> DataFrame | None:
         """The own-app users of now, as a copy that the next refresh compares with."""
@@ -155,27 +165,25 @@ class RefreshPipeline(OrderFeaturePipeline):
         before: ChannelState,
         mapping: DataFrame,
         users: DataFrame | None,
-        added: dict[str, frozenset[str]],
-        tables: dict[str, Readable],
-        counter: Counter,
+        tables: Mapping[str, Readable],
+        unseen: Mapping[str, RawTable],
+        new_queries: RawTable | None,
     ) -> str | None:
         """Compute and publish what changed; returns why that cannot be, or None."""
         old = read_output(self.spark, self.output_path)
         old_users = read_output(self.spark, before.users) if before.users else None
-        changes_path = self._mapping.changes.get(before.mapping)
-        mapping_changes = read_output(self.spark, changes_path) if changes_path else None
-        self._before = Before(date.fromisoformat(before.end), mapping_changes, old_users, old, added)
-        queries = self._raw.queries.get(self.channel.name)
-        self._changed = Changed(self, tables, queries, self._before, counter)
+        mapping_changes = self._mapping.changes(before.mapping)
+        self._before = Before(date.fromisoformat(before.end), mapping_changes, old_users, old)
+        self._changed = Changed(self, tables, unseen, new_queries, self._before)
         self._keys = self._changed.keys(mapping, users, self._since, f"{self._folder}/keys-{self.context.run_id}")
         number = self._keys.count()
-        if number == 0 and not self._changed.has_new_rows and before.start == self.settings.start.isoformat():
+        if number == 0 and not self._changed.unseen and before.start == self.settings.start.isoformat():
             self._leave_as_it_is(old)
             return None
         self._details = {"computed": "changed", "changed_keys": number}
         read = {name: each.table for name, each in tables.items()}
         zone = self.settings.timezone
-        self._reader = ChangedReader(self.spark, self._raw, zone, mapping, self._keys, read, added)
+        self._reader = ChangedReader(self.spark, self._raw, zone, mapping, self._keys, read, unseen)
         try:
             super().run()
         except _OtherColumns:
@@ -237,12 +245,26 @@ class RefreshPipeline(OrderFeaturePipeline):
         return rows.join(keys, published_key(self.channel) == F.col(CHANGED), "left_anti")
 
 
-@dataclass(frozen=True)
-class MappingCopy:
-    """The typed customer mapping: its folder, and by the folder of an older one, where the rows stand that differ."""
+class TypedMapping:
+    """The typed copy of the customer mapping, and how it differs from those of refreshes before."""
 
-    folder: str
-    changes: dict[str, str]
+    def __init__(self, spark: SparkSession, copy: Copy, folder: str) -> None:
+        self.copy = copy
+        self._spark, self._folder = spark, folder
+        self._compared: dict[str, str] = {}
+        self._one_at_a_time = Lock()  # Swiggy and in-store run side by side
+
+    def changes(self, before: Copy) -> DataFrame | None:
+        """The rows that came or went since an older copy, None where it is the same; compared once for all channels."""
+        if before.folder == self.copy.folder:
+            return None
+        with self._one_at_a_time:
+            if before.folder not in self._compared:
+                path = f"{self._folder}-changes-{len(self._compared)}"
+                rows = differing_mapping(*[read_output(self._spark, each.folder) for each in (self.copy, before)])
+                rows.write.mode("error").parquet(storage.spark_path(path))
+                self._compared[before.folder] = path
+        return read_output(self._spark, self._compared[before.folder])
 
 
 def refresh(
@@ -255,14 +277,17 @@ def refresh(
     configure(spark)
     outputs = {name: getattr(features, name).output_path for name in CHANNELS}
     folder = state_folder(outputs["ownapp"], "customer_mapping")
-    mapping = _mapping_copy(spark, inputs, features.common.timezone, _states(outputs), folder, context.run_id)
+    try:
+        copy = _mapping_copy(spark, inputs, features.common.timezone, _states(outputs), f"{folder}/{context.run_id}")
+        mapping = TypedMapping(spark, copy, f"{folder}/{context.run_id}")
 
-    def orders_of(channel: str) -> OrderFeaturePipeline:
-        return RefreshPipeline(config, channel, spark, inputs=inputs, context=context, mapping=mapping, since=since)
+        def orders_of(channel: str) -> OrderFeaturePipeline:
+            return RefreshPipeline(config, channel, spark, inputs=inputs, context=context, mapping=mapping, since=since)
 
-    results = run_steps(config, spark, ready, context, orders_of)
-    remove_all_but(folder, {state.mapping.rpartition("/")[2] for state in _states(outputs)})
-    return results
+        return run_steps(config, spark, ready, context, orders_of)
+    finally:
+        needed = {state.mapping.folder.rpartition("/")[2] for state in _states(outputs)}
+        remove(folder, lambda name: name not in needed)
 
 
 def _states(outputs: Mapping[str, str]) -> list[ChannelState]:
@@ -272,27 +297,23 @@ def _states(outputs: Mapping[str, str]) -> list[ChannelState]:
 
 
 def _mapping_copy(
-    spark: SparkSession, inputs: RawInputs, timezone: str, states: Sequence[ChannelState], folder: str, run_id: str
-) -> MappingCopy:
-    """A copy that a refresh before made of the same files, or a new one; compared with those that other states name."""
-    files, copy = described(inputs.customer_mapping.files), f"{folder}/{run_id}"
-    there = [state for state in states if storage.exists(state.mapping)]
-    same = next((state.mapping for state in there if state.inputs.get("customer_mapping") == files), None)
-    if same is None:
-        names = [field.name for field in inputs.customer_mapping.spec.fields]
-        rows = sources.read_table(spark, inputs.customer_mapping, timezone).select(*names)
-        rows.write.mode("error").parquet(storage.spark_path(copy))
-    changes: dict[str, str] = {}
-    for old in {state.mapping for state in there} - {same}:
-        changes[old] = f"{folder}/{run_id}-changes-{len(changes)}"
-        rows = differing_mapping(read_output(spark, same or copy), read_output(spark, old))
-        rows.write.mode("error").parquet(storage.spark_path(changes[old]))
-    return MappingCopy(same or copy, changes)
+    spark: SparkSession, inputs: RawInputs, timezone: str, states: Sequence[ChannelState], folder: str
+) -> Copy:
+    """The copy that a refresh before made of the same files, or a new one."""
+    table = inputs.customer_mapping
+    files, typed = described(table.files), typed_by(table.spec, timezone)
+    for copy in (state.mapping for state in states):
+        if copy.files == files and copy.typed_by == typed and copy.is_whole():
+            return copy
+    rows = sources.read_table(spark, table, timezone).select(*[field.name for field in table.spec.fields])
+    hashed_mapping(rows).write.mode("error").parquet(storage.spark_path(folder))
+    return copy_of(table, folder, timezone)
 
 
-def remove_all_but(folder: str, names: set[str]) -> None:
-    """Remove what stands in a folder of ours but for some names."""
+def remove(folder: str, unwanted: Callable[[str], bool]) -> None:
+    """Remove from a folder of ours what has an unwanted name."""
     mark = f"{folder[folder.rindex('/_refresh/') :]}/"  # listed paths may have lost their scheme
     found = {info.path.partition(mark)[2].split("/")[0] for info in storage.list_files(folder)}
-    for name in found - names - {""}:
-        storage.delete(f"{folder}/{name}")
+    for name in found - {""}:
+        if unwanted(name):
+            storage.delete(f"{folder}/{name}")

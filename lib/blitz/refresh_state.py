@@ -14,16 +14,27 @@ from blitz.inputs import RawInputs
 from blitz.mappings import Mappings
 from blitz.orders import OrderSettings
 from blitz.storage import FileInfo
+from blitz.tables import TableSpec
 
 Files = dict[str, list[list[Any]]]  # table → [path, size, modified] of each file
 
 
 @dataclass(frozen=True)
 class Copy:
-    """A typed copy of some raw files of a table: its folder, and path, size and time of each file in it."""
+    """A typed copy of some raw files of a table.
+
+    ``folder``: where it stands; ``files``: path, size and time of each raw file in it; ``output``: name and size of its
+    own files; ``typed_by``: hash of what its rows depend on beside the raw files (``typed_by``).
+    """
 
     folder: str
     files: list[list[Any]]
+    output: list[list[Any]]
+    typed_by: str
+
+    def is_whole(self) -> bool:
+        """Whether its files are as they were written."""
+        return sorted(output_files(self.folder)) == sorted(self.output)
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,7 @@ class ChannelState:
     end: str
     inputs: Files
     output: list[list[Any]]
-    mapping: str
+    mapping: Copy
     users: str | None
     copies: dict[str, list[Copy]]
 
@@ -56,6 +67,7 @@ def read_state(path: str) -> ChannelState | None:
     try:
         body = json.loads(storage.read_bytes(path))
         body["copies"] = {name: [Copy(**copy) for copy in copies] for name, copies in body["copies"].items()}
+        body["mapping"] = Copy(**body["mapping"])
         return ChannelState(**body)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
@@ -70,6 +82,16 @@ def raw_tables(inputs: RawInputs, channel: str) -> dict[str, RawTable]:
 def described(files: Sequence[FileInfo]) -> list[list[Any]]:
     """Path, size and time of files, as the state keeps them."""
     return [[info.path, info.size, info.modified] for info in files]
+
+
+def typed_by(spec: TableSpec, timezone: str) -> str:
+    """A hash of what the typed rows of raw files depend on."""
+    return hashlib.sha256(repr((blitz.__version__, timezone, spec)).encode()).hexdigest()
+
+
+def copy_of(table: RawTable, folder: str, timezone: str) -> Copy:
+    """The record of a copy of all files of a table that was just written to ``folder``."""
+    return Copy(folder, described(table.files), output_files(folder), typed_by(table.spec, timezone))
 
 
 def output_files(path: str) -> list[list[Any]]:
@@ -94,21 +116,23 @@ def made_by(config: FeaturePipeline, settings: OrderSettings, channel: str, mapp
 
 @dataclass(frozen=True)
 class Changes:
-    """Raw files per table: those that are new, and those that were written again or went."""
+    """Raw files per table: those that are new, those that were written again, and these with those that went."""
 
     added: dict[str, frozenset[str]]
+    rewritten: dict[str, frozenset[str]]
     lost: dict[str, frozenset[str]]
 
 
 def changes(before: ChannelState, tables: Mapping[str, RawTable]) -> Changes:
     """How the raw files of a channel differ from those of the run before."""
-    added, lost = {}, {}
+    added, rewritten, lost = {}, {}, {}
     for name, table in tables.items():
         old = {path: [size, modified] for path, size, modified in before.inputs.get(name, [])}
         new = {path: [size, modified] for path, size, modified in described(table.files)}
         lost[name] = frozenset(path for path in old if new.get(path) != old[path])
+        rewritten[name] = lost[name] & new.keys()
         added[name] = frozenset(path for path in new if path not in old)
-    return Changes(added, lost)
+    return Changes(added, rewritten, lost)
 
 
 def why_full(
@@ -129,7 +153,7 @@ def why_full(
         return f"{', '.join(changed)} changed"
     if window[0] < before.start or window[1] < before.end:
         return f"the window moved back, from {before.start} - {before.end} to {window[0]} - {window[1]}"
-    if not storage.exists(before.mapping) or (before.users and not storage.exists(before.users)):
+    if not before.mapping.is_whole() or (before.users and not storage.exists(before.users)):
         return "what the refresh before kept beside its state is gone"
     gone = sorted(path for paths in lost.values() for path in paths)
     if gone and not has_since:

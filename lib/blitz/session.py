@@ -31,6 +31,7 @@ WISHED = {
     "spark.sql.legacy.parquet.nanosAsLong": "true",  # pandas writes nanoseconds, which Spark refuses otherwise
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
+    "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",  # Spark 3.5 refuses days before 1900 otherwise
     "spark.sql.parquet.int96RebaseModeInRead": "CORRECTED",
     "spark.sql.adaptive.enabled": "true",
     # HotSpot leaves methods over 8 KB of bytecode interpreted, and code of wide rows is longer: such a stage
