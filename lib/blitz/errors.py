@@ -1,6 +1,6 @@
 """The errors that a run ends with. Each carries one message for a person: what is wrong, where, and the way out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 class BlitzError(Exception):
@@ -25,6 +25,10 @@ class InputError(BlitzError):
     """Input that is missing, lacks columns or is of a wrong kind; lists everything that was found, per path."""
 
 
+class StorageError(InputError):
+    """A storage that cannot be used; what its message says behind the path holds for other paths as well."""
+
+
 class RuleError(BlitzError):
     """A rule set with a gap or an overlap; names the cell and the rules."""
 
@@ -35,3 +39,13 @@ class PayloadError(BlitzError):
 
 class PublishError(BlitzError):
     """An output that could not be published; the last good one is still in place."""
+
+
+def by_reason(concerned: Mapping[str, Sequence[str]]) -> list[str]:
+    """A line per reason of StorageErrors, with the first of what it concerns and how many more."""
+    lines = []
+    for why, found in concerned.items():
+        first, *others = dict.fromkeys(found)
+        more = f" and {len(others)} more path{'s' * (len(others) > 1)}" if others else ""
+        lines.append(f"{first}{more}: {why}")
+    return lines

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from blitz import storage
-from blitz.errors import InputError
+from blitz.errors import InputError, StorageError, by_reason
 from blitz.tables import Kind, TableSpec
 
 HEADER_BYTES = 1 << 20  # a header line longer than this is no header
@@ -81,25 +81,22 @@ def resolve(tables: Iterable[tuple[TableSpec, str]]) -> list[RawTable]:
     problems: list[str] = []
     unlisted: dict[str, list[str]] = {}
     found = [_resolve_one(spec, path, problems, unlisted) for spec, path in tables]
-    problems += [f"{_together(paths)}: {why}" for why, paths in unlisted.items()]
+    problems += by_reason(unlisted)
     if problems:
         raise InputError("the raw data cannot be read:\n" + "\n".join(f"  - {p}" for p in dict.fromkeys(problems)))
     return found
 
 
-def _together(paths: list[str]) -> str:
-    """The paths that one thing is wrong with: missing credentials concern all of a bucket's."""
-    first, *others = dict.fromkeys(paths)
-    return f"{first} and {len(others)} more path{'s' * (len(others) > 1)}" if others else first
-
-
 def _resolve_one(spec: TableSpec, path: str, problems: list[str], unlisted: dict[str, list[str]]) -> RawTable:
-    """The table; what is wrong with it goes to ``problems``, or by reason to ``unlisted`` where its path cannot be
-    listed at all."""
+    """The table; what is wrong with it goes to ``problems``, or by reason to ``unlisted`` where its storage cannot be
+    used at all."""
     try:
         files = tuple(storage.list_files(path))
-    except InputError as error:
+    except StorageError as error:
         unlisted.setdefault(str(error).removeprefix(f"{path}: "), []).append(path)
+        return RawTable(spec, path, ())
+    except InputError as error:
+        problems.append(str(error))
         return RawTable(spec, path, ())
     if not files:
         hidden = "; empty files and names that begin with '_' or '.' do not count"

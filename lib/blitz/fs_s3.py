@@ -26,7 +26,7 @@ from botocore.exceptions import (
     SSLError,
 )
 
-from blitz.errors import InputError
+from blitz.errors import InputError, StorageError
 from blitz.fs_base import FileInfo, below_matches, expand_braces, fixed_prefix, is_glob, is_hidden
 
 TAIL_BYTES = 256 * 1024
@@ -223,13 +223,14 @@ class S3Files:
         An endpoint that did not answer is not asked again for a while: a dozen paths would take a dozen timeouts.
         """
         if time.monotonic() < self._down_until:
-            raise InputError(f"{path}: {self._unreachable()}")
+            raise StorageError(f"{path}: {self._unreachable()}")
         try:
             yield
         except (ClientError, BotoCoreError) as error:
             if isinstance(error, _UNREACHABLE):
                 self._down_until = time.monotonic() + DOWN_SECONDS
-            raise InputError(f"{path}: {self._reason(path, error)}") from error
+            kind = InputError if _is_of_one_path(error) else StorageError
+            raise kind(f"{path}: {self._reason(path, error)}") from error
 
     def _unreachable(self) -> str:
         return f"S3 at {self._where} cannot be reached; check the network, run.s3_endpoint and AWS_ENDPOINT_URL"
@@ -266,6 +267,12 @@ class S3Files:
         if code in ("301", "PermanentRedirect", "AuthorizationHeaderMalformed"):
             return f"bucket {bucket!r} is in another region ({code}); set run.s3_region"
         return f"S3 at {self._where} answered {code}; try again, then check the bucket's policy"
+
+
+def _is_of_one_path(error: Exception) -> bool:
+    """Whether an error says nothing of other paths: a missing object, not missing credentials."""
+    code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
+    return isinstance(error, ParamValidationError) or code in _MISSING | {"PreconditionFailed", "412"}
 
 
 class _RangeReader(io.RawIOBase):

@@ -21,7 +21,7 @@ import blitz
 from blitz import storage
 from blitz.channels import CHANNELS
 from blitz.config import Config, validate_segments
-from blitz.errors import BlitzError, ConfigError, InputError, PayloadError
+from blitz.errors import BlitzError, ConfigError, InputError, PayloadError, StorageError, by_reason
 from blitz.inputs import RawInputs, raw_inputs
 from blitz.mappings import Menu
 from blitz.microsegments import feature_columns
@@ -98,6 +98,7 @@ def _payloads(config: Config) -> dict[str, Payload]:
     """The models of the enabled plan items; every one that is missing, refused or lacks a feature is listed."""
     seg, problems, payloads = config.segmentation, [], {}
     loaded = list(dict.fromkeys([*seg.cols_to_keep, *seg.convert_to_flag]))
+    unread: dict[str, list[str]] = {}
     for item in seg.micro_plan:
         if not item.enabled:
             continue
@@ -110,9 +111,12 @@ def _payloads(config: Config) -> dict[str, Payload]:
                     data, source=f"{path} ({item.model_key})", sha256=pin, strict=config.run.strict_models
                 )
             feature_columns(payloads[item.model_key].features, loaded, seg.rename_dict_microsegments, item.name)
+        except StorageError as error:
+            unread.setdefault(str(error).removeprefix(f"{path}: "), []).append(f"{item.model_key}: {path}")
         except (InputError, PayloadError) as error:
             text = str(error)
             problems.append(text if item.model_key in text else f"{item.model_key}: {text}")
+    problems += by_reason(unread)
     if problems:
         raise InputError("the models cannot be used:\n" + "\n".join(f"  - {problem}" for problem in problems))
     return payloads
