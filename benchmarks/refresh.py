@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 import compare
 from measure import Measured, machine_memory, measure
 from report import CHECKOUT, circumstances, gib, markdown_table, put
-from run import DRIVER_MEMORY, MOST, environment, raw_data, warm
+from run import DRIVER_MEMORY, MOST, environment, raw_data, warm, write_config
 
 CHANNELS = "ownapp,swiggy,instore"
 NEW_MONTH = pd.Timestamp("2025-06-01", tz="Asia/Kolkata")
@@ -79,20 +79,12 @@ def _write_parts(rows: pa.Table, is_new: Any, base: Path, later: Path, csv: bool
             pq.write_table(part, path, version="2.6", row_group_size=250_000)
 
 
-def write_config(raw: Path, out: Path) -> Path:
-    """conf/local.json on these folders."""
-    text = (CHECKOUT / "conf/local.json").read_text()
-    path = out.with_suffix(".json")
-    path.write_text(text.replace("data/sample/", f"{raw}/").replace("data/out/", f"{out}/"))
-    return path
-
-
 def run_job(job: str, conf: Path, as_of: str) -> Measured:
     """One job's process as a user starts it."""
     print(f"{job} as of {as_of} …", file=sys.stderr, flush=True)
     command = ["./spark-submit.sh", "--conf", f"spark.driver.memory={DRIVER_MEMORY}", f"jobs/{job}.py"]
     command += ["--conf", str(conf), "--steps", CHANNELS, "--as-of", as_of, "--no-report"]
-    log = conf.with_suffix(f".{job}.{as_of}.log")
+    log = conf.with_name(f"{job}.{as_of}.log")
     took = measure(command, log, int(machine_memory() * MOST), environment(), CHECKOUT)
     if took.code:
         raise SystemExit(f"{job} failed, see {log}")

@@ -15,7 +15,8 @@ DRIVER_OPTIONS = "spark.driver.extraJavaOptions"
 # On few cores the parallel collector takes 13 % less processor time in all than G1 (benchmarks/RESULTS.md).
 PARALLEL_GC = "-XX:+UseParallelGC"
 # The second compiler has half of a short run's processor time, most of it for a few huge generated methods, which wait
-# for it in slow code: these stay with the first compiler. 2 million orders: 122 to 99 s (benchmarks/RESULTS.md).
+# for it in slow code: these stay with the first compiler. 2 million orders took 114 and 122 s before, then 91 and 100 s
+# (benchmarks/RESULTS.md).
 NO_HUGE_METHODS = "-XX:MaxNodeLimit=10000 -XX:NodeLimitFudgeFactor=1000"
 
 
@@ -38,10 +39,14 @@ def settings(arguments: list[str]) -> dict[str, str]:
             wanted = {}
         found = {key: value for key, value in wanted.items() if problem_of(key, value) is None}
     if not any("--driver-java-options" in word or word.startswith(f"{DRIVER_OPTIONS}=") for word in given):
-        options = [found.get(DRIVER_OPTIONS, "")]
-        options += [] if re.search(r"-XX:\+Use\w+GC\b", options[0]) else [PARALLEL_GC]
-        options += [] if re.search(r"-XX:(MaxNodeLimit|TieredStopAtLevel)=", options[0]) else [NO_HUGE_METHODS]
-        found[DRIVER_OPTIONS] = " ".join(options).strip()
+        options = found.get(DRIVER_OPTIONS, "")
+        for set_by_user, option in (
+            (r"-XX:\+Use\w+GC\b", PARALLEL_GC),
+            (r"-XX:(MaxNodeLimit|TieredStopAtLevel)=", NO_HUGE_METHODS),
+        ):
+            if not re.search(set_by_user, options):
+                options = f"{options} {option}".strip()
+        found[DRIVER_OPTIONS] = options
     return found
 
 

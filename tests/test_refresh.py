@@ -136,7 +136,7 @@ def test_a_refresh_gives_the_table_of_a_full_run(spark, tmp_path):
 
 
 @pytest.mark.slow
-def test_csv_files_are_parsed_once(spark, tmp_path):
+def test_csv_files_are_copied_once(spark, tmp_path):
     world = first_world(tmp_path)
     body = world.config()
     refreshed(spark, body, "2025-06-01", channels=("ownapp", "instore"))
@@ -225,7 +225,8 @@ def test_the_wheel_has_a_command_for_each_job_that_runs_steps():
 
 STATE = ChannelState(
     made_by={"the settings": "a", "the category file": "b"}, start="2023-03-01", end="2025-06-01",
-    inputs={"orders": [["/x/a", 5, 1.0], ["/x/b", 6, 2.0]]}, output=[["p", 3]], mapping="", users=None, copies={},
+    inputs={"orders": [["/x/a", 5, 1.0], ["/x/b", 6, 2.0]]}, output=[["p", 3]], mapping=Copy("", [], [], ""), users=None,
+    copies={},
 )  # fmt: skip
 
 

@@ -72,6 +72,12 @@ class RawTable:
         groups = tuple(replace(g, paths=tuple(path for path in g.paths if path in paths)) for g in self.groups)
         return replace(self, groups=groups, files=tuple(info for info in self.files if info.path in paths))
 
+    def from_folders(self, folders: Iterable[str]) -> "RawTable":
+        """The table, read from the files of other folders. Raises as ``resolve`` does."""
+        parts = resolve([(self.spec, folder) for folder in folders])
+        groups = _grouped(group for part in parts for group in part.groups)
+        return replace(self, groups=groups, files=tuple(info for part in parts for info in part.files))
+
 
 def resolve(tables: Iterable[tuple[TableSpec, str]]) -> list[RawTable]:
     """Find the files of each (spec, path) and check their columns (contract: inputs).
@@ -104,14 +110,18 @@ def _resolve_one(spec: TableSpec, path: str, problems: list[str], unlisted: dict
         return RawTable(spec, path, ())
     with ThreadPoolExecutor(FOOTER_THREADS) as pool:
         shapes = list(pool.map(lambda info: _shape(info.path, spec), files))
-    grouped: dict[FileGroup, list[str]] = {}
-    for info, shape in zip(files, shapes, strict=True):
-        if isinstance(shape, str):
-            problems.append(shape)
-        else:
-            grouped.setdefault(shape, []).append(info.path)
-    groups = tuple(FileGroup(g.format, g.columns, g.width, tuple(paths)) for g, paths in grouped.items())
+    problems += [shape for shape in shapes if isinstance(shape, str)]
+    read = zip(files, shapes, strict=True)
+    groups = _grouped(replace(shape, paths=(info.path,)) for info, shape in read if not isinstance(shape, str))
     return RawTable(spec, path, groups, files)
+
+
+def _grouped(groups: Iterable[FileGroup]) -> tuple[FileGroup, ...]:
+    """The groups, those that can be read with one schema as one."""
+    paths: dict[FileGroup, list[str]] = {}
+    for group in groups:
+        paths.setdefault(replace(group, paths=()), []).extend(group.paths)
+    return tuple(replace(shape, paths=tuple(found)) for shape, found in paths.items())
 
 
 def _shape(path: str, spec: TableSpec) -> FileGroup | str:

@@ -32,7 +32,7 @@ from blitz.orders import CountedLines, customer_keys, in_window, local_time, map
 from blitz.pipelines import OrderFeaturePipeline
 from blitz.publish import read_output
 from blitz.reader import FileReader
-from blitz.refresh_copies import Readable
+from blitz.refresh_state import Changes
 from blitz.tables import BAD_RECORD, BAD_TIMESTAMP, REASON
 
 CHANGED = "changed_key"
@@ -93,7 +93,7 @@ class ChangedReader(MappedReader):
         return customer_keys(self._changed(self.mapping, mapping_key(channel)), channel)
 
     def rejected(self, channel: Channel, tables: Sequence[str]) -> list[DataFrame]:
-        names = [name for name, raw in self.unseen.items() if raw.files and any(t.startswith(name) for t in tables)]
+        names = [name for name in self.unseen if any(table.startswith(name) for table in tables)]
         return [sources.read_rejected(self._spark, self.unseen[name], self._timezone) for name in names]
 
     def _of_keys(self, table: RawTable, key: Column) -> DataFrame:
@@ -125,32 +125,34 @@ class Changed:
 
     Args:
         pipeline: the channel's, for its session and settings.
-        tables: ``orders`` and ``lines`` as they are read, and those of their files that are new.
-        unseen: the raw files of both that are new or were written again: all their rows are counted.
-        new_queries: the new files of order queries, or None.
+        orders: the channel's orders as they are read.
+        raw: its raw tables by name; ``found``: how their files differ from the run before's.
         before: the run before.
     """
 
     def __init__(
         self,
         pipeline: OrderFeaturePipeline,
-        tables: Mapping[str, Readable],
-        unseen: Mapping[str, RawTable],
-        new_queries: RawTable | None,
+        orders: RawTable,
+        raw: Mapping[str, RawTable],
+        found: Changes,
         before: Before,
     ) -> None:
         self.spark, self.channel, self.settings = pipeline.spark, pipeline.channel, pipeline.settings
-        self.tables, self.new_queries, self.before = tables, new_queries, before
-        self.unseen = {name: raw for name, raw in unseen.items() if raw.files}
+        self.orders, self.raw, self.found, self.before = orders, raw, found, before
+        self.unseen = {
+            name: raw[name].only(paths)
+            for name in ("orders", "lines")
+            if (paths := found.added[name] | found.rewritten[name])
+        }
         self.counter = Counter()
 
     def keys(self, mapping: DataFrame, users: DataFrame | None, since: date | None, folder: str) -> DataFrame:
         """The distinct keys, as ``changed_key``, written to ``folder`` and read from there."""
         parts = [*self._in_new_files(), *self._of_customers(mapping, users), *self._in_opened_window()]
-        parts += self._counted()
         parts += self._since(since) if since else []
         if not parts:
-            parts = [self._read(self.tables["orders"].table).where(F.lit(False)).select(self.channel.order_key())]
+            parts = [self._read(self.orders).where(F.lit(False)).select(self.channel.order_key())]
         every = reduce(DataFrame.unionByName, [part.toDF(CHANGED) for part in parts])
         every.where(F.col(CHANGED).isNotNull()).distinct().write.mode("error").parquet(storage.spark_path(folder))
         return read_output(self.spark, folder)
@@ -170,24 +172,22 @@ class Changed:
 
     def _in_new_files(self) -> list[DataFrame]:
         key = {"orders": self.channel.order_key(), "lines": self.channel.line_key()}
-        found = [
-            self._read(each.table.only(each.fresh)).where(F.col(REASON).isNull()).select(key[name])
-            for name, each in self.tables.items()
-            if each.fresh
-        ]
-        if self.new_queries:
-            found.append(self._read(self.new_queries).select("order_id"))
+        found = []
+        for name in self.unseen:
+            rejected = {f"{name}_{each}": count_where(F.col(REASON) == each) for each in (BAD_RECORD, BAD_TIMESTAMP)}
+            rows = self.counter.watch(self._unseen_rows(name), **{f"{name}_read": F.count(F.lit(1))}, **rejected)
+            found.append(rows.where(F.col(REASON).isNull() & F.col("is_new")).select(key[name]))
+        if added := self.found.added.get("queries"):
+            found.append(self._read(self.raw["queries"].only(added)).select("order_id"))
         return found
 
-    def _counted(self) -> list[DataFrame]:
-        """No keys: the unseen rows, so that they are counted in the same pass."""
-        found = []
-        for name, raw in self.unseen.items():
-            rejected = {f"{name}_{each}": count_where(F.col(REASON) == each) for each in (BAD_RECORD, BAD_TIMESTAMP)}
-            rows = self.counter.watch(self._read(raw), **{f"{name}_read": F.count(F.lit(1))}, **rejected)
-            key = self.channel.order_key() if name == "orders" else self.channel.line_key()
-            found.append(rows.where(F.col(REASON).isNull() & key.isNull()).select(key))
-        return found
+    def _unseen_rows(self, name: str) -> DataFrame:
+        """The rows of new files and of those that were written again (``is_new`` is false): these are counted alone."""
+        files = ((self.found.added[name], True), (self.found.rewritten[name], False))
+        parts = [(self.raw[name].only(paths), is_new) for paths, is_new in files if paths]
+        return reduce(
+            DataFrame.unionByName, [self._read(part).withColumn("is_new", F.lit(is_new)) for part, is_new in parts]
+        )
 
     def _of_customers(self, mapping: DataFrame, users: DataFrame | None) -> list[DataFrame]:
         found = []
@@ -206,7 +206,7 @@ class Changed:
 
     def _placed(self, first: date) -> list[DataFrame]:
         """The keys of raw orders from a local day on, inside the window."""
-        rows = self._read(self.tables["orders"].table).where(F.col(REASON).isNull())
+        rows = self._read(self.orders).where(F.col(REASON).isNull())
         time = F.col(self.channel.time)
         local = time if self.channel.is_local else local_time(time, self.settings.timezone)
         return [rows.where(in_window(local, first, self.settings.end)).select(self.channel.order_key())]

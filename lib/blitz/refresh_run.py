@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from threading import Lock
 from typing import Any
@@ -22,7 +22,7 @@ from blitz.pipelines import OrderFeaturePipeline, RunContext, StepResult
 from blitz.publish import Published, inspect, read_output
 from blitz.publish_months import month_of, publish_months
 from blitz.refresh import CHANGED, Before, Changed, ChangedReader, MappedReader, differing_mapping, hashed_mapping
-from blitz.refresh_copies import Readable, readable
+from blitz.refresh_copies import copied
 from blitz.refresh_state import (
     Changes,
     ChannelState,
@@ -113,11 +113,13 @@ class RefreshPipeline(OrderFeaturePipeline):
         found = changes(before, raw) if before else Changes(_NONE, _NONE, _NONE)
         window = (self.settings.start.isoformat(), self.settings.end.isoformat())
         reason = why_full(before, now, window, output_files(self.output_path), found.lost, self._since is not None)
-        tables = {name: self._readable(raw[name], found.added[name], before) for name in ("orders", "lines")}
+        tables, copies = {}, {}
+        for name in ("orders", "lines"):
+            kept = before.copies.get(name, []) if before else []
+            folder = f"{self._folder}/{name}-{self.context.run_id}"
+            tables[name], copies[name] = copied(self.spark, raw[name], self.settings.timezone, kept, folder)
         if reason is None and before is not None:
-            unseen = {name: raw[name].only(found.added[name] | found.rewritten[name]) for name in tables}
-            queries = raw["queries"].only(found.added["queries"]) if found.added.get("queries") else None
-            reason = self._refresh(before, mapping, users, tables, unseen, queries)
+            reason = self._refresh(before, mapping, users, tables, raw, found)
         if reason is not None:
             self._compute_all(reason, mapping)
         assert self.result is not None
@@ -130,16 +132,11 @@ class RefreshPipeline(OrderFeaturePipeline):
             output_files(self.output_path),
             self._mapping.copy,
             None if users is None else self._users_path(),
-            {name: each.copies for name, each in tables.items()},
+            copies,
         )
         state.write(self._state)
-        folders = {copy.folder.rpartition("/")[2] for copies in state.copies.values() for copy in copies}
+        folders = {copy.folder.rpartition("/")[2] for each in copies.values() for copy in each}
         return {"state.json", f"users-{self.context.run_id}", *folders}
-
-    def _readable(self, table: RawTable, added: Collection[str], before: ChannelState | None) -> Readable:
-        name, zone = table.spec.name, self.settings.timezone
-        copies = before.copies.get(name, []) if before else []
-        return readable(self.spark, table, zone, added, copies, f"{self._folder}/{name}-{self.context.run_id}")
 
     def _users(self) -> DataFrame | None:
         """The own-app users of now, as a copy that the next refresh compares with."""
@@ -165,25 +162,25 @@ class RefreshPipeline(OrderFeaturePipeline):
         before: ChannelState,
         mapping: DataFrame,
         users: DataFrame | None,
-        tables: Mapping[str, Readable],
-        unseen: Mapping[str, RawTable],
-        new_queries: RawTable | None,
+        tables: Mapping[str, RawTable],
+        raw: Mapping[str, RawTable],
+        found: Changes,
     ) -> str | None:
         """Compute and publish what changed; returns why that cannot be, or None."""
         old = read_output(self.spark, self.output_path)
         old_users = read_output(self.spark, before.users) if before.users else None
         mapping_changes = self._mapping.changes(before.mapping)
         self._before = Before(date.fromisoformat(before.end), mapping_changes, old_users, old)
-        self._changed = Changed(self, tables, unseen, new_queries, self._before)
+        self._changed = Changed(self, tables["orders"], raw, found, self._before)
         self._keys = self._changed.keys(mapping, users, self._since, f"{self._folder}/keys-{self.context.run_id}")
         number = self._keys.count()
         if number == 0 and not self._changed.unseen and before.start == self.settings.start.isoformat():
             self._leave_as_it_is(old)
             return None
         self._details = {"computed": "changed", "changed_keys": number}
-        read = {name: each.table for name, each in tables.items()}
-        zone = self.settings.timezone
-        self._reader = ChangedReader(self.spark, self._raw, zone, mapping, self._keys, read, unseen)
+        self._reader = ChangedReader(
+            self.spark, self._raw, self.settings.timezone, mapping, self._keys, tables, self._changed.unseen
+        )
         try:
             super().run()
         except _OtherColumns:
