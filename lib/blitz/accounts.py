@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 def count_where(condition: Column) -> Column:
     """How many rows fulfil a condition; a null does not."""
-    return F.coalesce(F.sum(F.when(condition, F.lit(1)).otherwise(F.lit(0))), F.lit(0))
+    return F.count(F.when(condition, F.lit(1)))
 
 
 class Counter:

@@ -50,9 +50,13 @@ class Channel:
 
 
 def instore_key(invoice: Column, store: Column, local_time: Column) -> Column:
-    """Invoice, store and local date as one text; null where any is null. The invoice stands first: sorts compare the
-    first bytes, and those of the store are the same in many rows."""
-    return F.concat(invoice, F.lit(KEY_SEPARATOR), store, F.lit(KEY_SEPARATOR), F.to_date(local_time).cast("string"))
+    """Invoice, store and local date as one text. The invoice stands first: sorts compare the first bytes, and those of
+    the store are the same in many rows.
+
+    Never null: a part that is missing is left out, which makes it no order's key. Spark asks of every key before a join
+    whether it is null, and would work out one that may be a second time for that (benchmarks/RESULTS.md).
+    """
+    return F.concat_ws(KEY_SEPARATOR, invoice, store, F.to_date(local_time).cast("string"))
 
 
 def _app_channel(name: str, label: str) -> Channel:

@@ -172,8 +172,8 @@ def category_table(spark: SparkSession, mappings: Mappings, channel: Channel) ->
             if bit is not None:
                 masks[bit // BITS] |= 1 << (bit % BITS)
         table.append((code, base == EXCLUDED_CATEGORY, *masks))
-    schema = "item string, is_excluded boolean" + "".join(f", mask_{at} bigint" for at in range(mappings.menu.masks))
-    return _with_item_type(_local_table(spark, table, schema), channel)
+    types = {"item": "string", "is_excluded": "boolean"} | {f"mask_{at}": "bigint" for at in range(mappings.menu.masks)}
+    return _with_item_type(_local_table(spark, table, types), channel)
 
 
 def choice_table(spark: SparkSession, mappings: Mappings, channel: Channel) -> DataFrame:
@@ -182,12 +182,12 @@ def choice_table(spark: SparkSession, mappings: Mappings, channel: Channel) -> D
     rows = mappings.choices[[channel.header, channel.choice, "Qty"]].dropna()
     rows = rows.assign(Qty=pd.to_numeric(rows["Qty"], errors="coerce")).dropna()
     most = rows.groupby([channel.header, channel.choice])["Qty"].max().reset_index()
-    grants: dict[str, list[tuple[str, float] | None]] = {}
+    grants: dict[str, list[dict[str, Any] | None]] = {}
     for header, choice, allowed in most.itertuples(index=False):
-        grants.setdefault(header, [None]).append((choice, float(allowed)))
+        grants.setdefault(header, [None]).append({"choice": choice, "allowed": float(allowed)})
     kind = "string" if channel.is_local else "bigint"
-    schema = "item string, grants array<struct<choice:string,allowed:double>>"
-    table = _with_item_type(_local_table(spark, list(grants.items()), schema), channel)
+    types = {"item": "string", "grants": "array<struct<choice:string,allowed:double>>"}
+    table = _with_item_type(_local_table(spark, list(grants.items()), types), channel)
     return table.withColumn("grants", table["grants"].cast(f"array<struct<choice:{kind},allowed:double>>"))
 
 
@@ -200,7 +200,7 @@ def store_table(spark: SparkSession, mappings: Mappings, channel: Channel) -> Da
     key = "Store Code" if channel.is_local else "MDS ID"
     rows = [tuple(row) for row in stores[[key, *columns]].itertuples(index=False)]
     names = ["store_type", "store_generator_new", "store_geographical_city", "store_key_city"]
-    table = _local_table(spark, rows, "store string, " + ", ".join(f"{name} string" for name in names))
+    table = _local_table(spark, rows, dict.fromkeys(["store", *names], "string"))
     return table if channel.is_local else table.withColumn("store", table["store"].cast("bigint"))
 
 
@@ -208,5 +208,8 @@ def _with_item_type(table: DataFrame, channel: Channel) -> DataFrame:
     return table if channel.is_local else table.withColumn("item", table["item"].cast("bigint"))
 
 
-def _local_table(spark: SparkSession, rows: list[tuple], schema: str) -> DataFrame:  # type: ignore[type-arg]
-    return spark.createDataFrame(rows, schema)
+def _local_table(spark: SparkSession, rows: list[tuple], types: dict[str, str]) -> DataFrame:  # type: ignore[type-arg]
+    """The rows as part of the plan: a pandas frame goes there by Arrow (session.py), a list would be a job of its own,
+    with Python in its tasks. ``types``: the columns' Spark types by name."""
+    values = pd.DataFrame(rows, columns=list(types), dtype=object)
+    return spark.createDataFrame(values, ", ".join(f"{name} {kind}" for name, kind in types.items()))

@@ -140,8 +140,7 @@ def order_features(tables: OrderTables, channel: Channel, settings: OrderSetting
     else:
         orders = orders.withColumn("has_query", F.lit(False))
     known = orders.join(tables.customers, "order_key", "left")
-    kept = _known_customers(known, counter)
-    joined = _with_lines(kept, tables, channel, settings, counter)
+    joined = _with_lines(known, tables, channel, settings, counter)
     with_stores = joined.join(F.broadcast(tables.stores), joined[channel.store] == tables.stores["store"], "left")
     return with_stores.select(*_columns(channel, settings, tables.menu))
 
@@ -179,33 +178,25 @@ def _first_of_repeated(orders: DataFrame, channel: Channel) -> DataFrame:
     return ranked.where(F.col("rank") == 1).drop("rank")
 
 
-def _known_customers(orders: DataFrame, counter: Counter) -> DataFrame:
-    """Orders of own-app users; the others are counted."""
-    no_customer = F.col("algonomy_id").isNull()
-    watched = counter.watch(
-        orders,
-        distinct_orders=F.count(F.lit(1)),
-        no_customer=count_where(no_customer),
-        not_ownapp_user=count_where(~no_customer & ~F.col("is_ownapp_user")),
-        kept=count_where(~no_customer & F.col("is_ownapp_user")),
-        customer_conflicts=count_where(F.col("is_conflict")),
-    )
-    return watched.where(~no_customer & F.col("is_ownapp_user"))
-
-
 def _with_lines(
     orders: DataFrame, tables: OrderTables, channel: Channel, settings: OrderSettings, counter: Counter
 ) -> DataFrame:
-    """The orders with what their lines give; lines of no order are counted and gone."""
+    """The orders of own-app users with what their lines give; the other orders and lines are counted and gone."""
     lines = _counted(tables, channel, settings, counter).withColumnRenamed("order_key", "lines_key")
     both = orders.join(lines, F.col("order_key") == F.col("lines_key"), "full_outer")
-    has_order = F.col("order_key").isNotNull()
+    has_order, no_customer = F.col("order_key").isNotNull(), F.col("algonomy_id").isNull()
+    is_kept = has_order & ~no_customer & F.col("is_ownapp_user")
     watched = counter.watch(
         both,
-        lines_no_order=F.sum(F.when(has_order, F.lit(0)).otherwise(F.col("lines"))),
-        **{f"lines_{name}": F.sum(F.when(has_order, F.col(name))) for name in (*LINE_REASONS, "kept_lines")},
+        distinct_orders=count_where(has_order),
+        no_customer=count_where(has_order & no_customer),
+        not_ownapp_user=count_where(has_order & ~no_customer & ~F.col("is_ownapp_user")),
+        kept=count_where(is_kept),
+        customer_conflicts=count_where(F.col("is_conflict")),
+        lines_no_order=F.sum(F.when(is_kept, F.lit(0)).otherwise(F.col("lines"))),
+        **{f"lines_{name}": F.sum(F.when(is_kept, F.col(name))) for name in (*LINE_REASONS, "kept_lines")},
     )
-    return watched.where(has_order)
+    return watched.where(is_kept)
 
 
 def _counted(tables: OrderTables, channel: Channel, settings: OrderSettings, counter: Counter) -> DataFrame:

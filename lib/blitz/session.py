@@ -34,6 +34,10 @@ WISHED = {
     "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",  # Spark 3.5 refuses days before 1900 otherwise
     "spark.sql.parquet.int96RebaseModeInRead": "CORRECTED",
     "spark.sql.adaptive.enabled": "true",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",  # small tables from the driver: see mappings.py
+    # By what a shuffle wrote, which is known: the own-app users of 8 million orders are 8 MB. Sorted instead, they take
+    # the customer mapping through two shuffles more: Swiggy and in-store 121 s, not 101 (benchmarks/RESULTS.md).
+    "spark.sql.adaptive.autoBroadcastJoinThreshold": "64MB",
     # HotSpot leaves methods over 8 KB of bytecode interpreted, and code of wide rows is longer: such a stage
     # runs as separate operators, whose code is cut into small methods (benchmarks/RESULTS.md).
     "spark.sql.codegen.hugeMethodLimit": "8000",
