@@ -229,8 +229,8 @@ def hashed_mapping(rows: DataFrame) -> DataFrame:
     where there is no date), and ``hash`` of the whole row."""
     days = F.floor(F.coalesce(F.unix_date(F.col("invoice_date").cast("date")), F.lit(-1)) / 32).cast("int")
     # A null leaves a hash as it was, so that its place would not count.
-    texts = [F.coalesce(F.col(name).cast("string"), F.lit("\0")) for name in rows.columns]
-    return rows.select("*", days.alias("days"), F.xxhash64(*texts).alias("hash"))
+    hashed = [part for name in rows.columns for part in (F.col(name), F.col(name).isNull())]
+    return rows.select("*", days.alias("days"), F.xxhash64(*hashed).alias("hash"))
 
 
 def differing_mapping(one: DataFrame, other: DataFrame) -> DataFrame:
