@@ -96,6 +96,22 @@ def test_other_channels_keep_own_app_users_only(spark, world):
     assert accounts["orders"].dropped["no_customer"] == 1
 
 
+def test_a_mapping_row_that_lacks_a_part_of_the_invoice_names_no_order(spark, world):
+    world.order(id=1, customer="0007")
+    world.bill(InvoiceNo="900", customer=None)
+    world.customers += [
+        ("0007", "900", None, "7040"),
+        ("0007", "900", "soon", "7040"),
+        ("0007", "900", "2025-01-07", None),
+        ("0007", "", "2025-01-07", "7040"),
+        ("0007", "900", None, None),
+    ]
+    world.bill(InvoiceNo="901")
+    rows, accounts = run(spark, world, "instore")
+    assert set(rows) == {"901"}
+    assert accounts["orders"].dropped["no_customer"] == 1
+
+
 def test_stores_are_joined_once_whatever_the_files_repeat(spark, world):
     world.store_codes += [("100", "7040"), ("100.0", "7041")]
     world.stores += [("7040", "Main", "Mall", "Mumbai", "Y", "G1"), ("7040", "Old", "Zoo", "Agra", "N", "G9")]
