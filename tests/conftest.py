@@ -26,6 +26,9 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
     from blitz.session import configure, ship_package
 
     builder = SparkSession.builder.config("spark.sql.shuffle.partitions", "2").config("spark.ui.enabled", "false")
+    # Spark 4 notes for every column where in Python it was made, with several calls to the JVM each: six runs of the
+    # three channels over a few rows take 122 s with it, 94 s without. A run over much data takes as long either way.
+    builder = builder.config("spark.python.sql.dataFrameDebugging.enabled", "false")
     if remote := os.environ.get("SPARK_REMOTE"):
         session = builder.remote(remote).getOrCreate()
     else:
