@@ -1,24 +1,29 @@
 """Refreshed order features: the same tables as a full computation's, and the files of months that did not change."""
 
 import copy
+import csv
 import datetime as dt
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 import compare
-from blitz import tasks
+from blitz import channels, tasks
 from blitz.config import load_config
+from blitz.files import RawTable, resolve
 from blitz.pipelines import OrderFeaturePipeline, RunContext
-from blitz.refresh import differing_mapping, hashed_mapping
 from blitz.refresh_cli import main
+from blitz.refresh_mapping import KeptMapping, mapping_copy
 from blitz.refresh_run import refresh
-from blitz.refresh_state import ChannelState, Copy, changes, why_full
+from blitz.refresh_state import ChannelState, MappingCopy, changes, why_full
 from blitz.run import chosen_steps, preflight
 from blitz.storage import FileInfo
+from blitz.tables import CUSTOMER_MAPPING
 from world import INSTORE_LINE, INSTORE_ORDER, LINE, ORDER, World
 
 CHANNELS = ("ownapp", "swiggy", "instore")
@@ -187,16 +192,66 @@ def test_copies_of_another_time_zone_are_not_read(spark, tmp_path):
     assert rows.loc["21", "item_count"] == 5.0
 
 
-def test_mappings_differ_where_any_row_does(spark):
-    """Expected by a multiset difference in Python."""
-    days = [dt.datetime(2025, 1, 1), dt.datetime(2025, 3, 1, 5), None]
-    rows = [("a", "1", None, days[0]), ("a", "1", None, days[0]), ("b", None, "1", days[1]), ("c", "3", "4", days[2])]
-    other = [("a", "1", None, days[0]), ("b", "1", None, days[1]), ("c", "3", "4", days[2]), ("d", None, None, None)]
-    schema = "customer_code_ty string, invoice_no string, store_code string, invoice_date timestamp"
-    frames = [hashed_mapping(spark.createDataFrame(each, schema)) for each in (rows, other)]
-    expected = {row for row in {*rows, *other} if rows.count(row) != other.count(row)}
-    assert {tuple(row) for row in differing_mapping(*frames).collect()} == expected
-    assert differing_mapping(frames[0], frames[0]).collect() == []
+MAPPING_ROWS = [
+    ("a", "1", "2025-01-01", "7040"),
+    ("a", "1", "2025-01-01", "7040"),  # once in the later mapping
+    ("b", "2.0", "2025-01-31 23:59:59", None),
+    ("d", "4", "not a day", "7041"),
+    ("e", "one", None, None),
+    ("f", "5", "2024-12-31", None),
+    (None, "6", "2025-01-01", "7040"),
+    ('c "x, y"', "3", "2025-03-01", "7041"),
+]
+LATER_ROWS = [*MAPPING_ROWS[1:4], ("f", "5", "2024-12-30", None), ("g", "7", "2025-06-01", "7040"), *MAPPING_ROWS[6:]]
+
+
+def keyed_by_hand(rows: list[tuple[str | None, ...]]) -> Counter[tuple[str, int | None, str]]:
+    """Customer, app key and in-store key of the rows that have a customer, in plain Python."""
+    found = []
+    for customer, invoice, day, store in rows:
+        code = (invoice or "").removesuffix(".0")
+        local = day[:10] if day and day[:2] == "20" else None
+        key = "\x1f".join(part for part in (code, store, local) if part)
+        if customer:
+            found.append((customer, int(code) if code.isdigit() else None, key))
+    return Counter(found)
+
+
+def mapping_files(folder: Path, rows: list[tuple[str | None, ...]], kind: str) -> RawTable:
+    """The mapping as two files that have their columns in another order, or one Parquet file."""
+    columns = ["customer_code_ty", "invoice_no", "invoice_date", "store_code"]
+    if kind == "csv":
+        World._csv(folder / "a.csv", rows[:3], columns)
+        turned = pd.DataFrame(rows[3:], columns=columns)[columns[::-1]]
+        turned.to_csv(folder / "b.csv", index=False, quoting=csv.QUOTE_ALL)
+    else:
+        folder.mkdir(parents=True)
+        pd.DataFrame(rows, columns=columns).to_parquet(folder / "a.parquet")
+    return resolve([(CUSTOMER_MAPPING, str(folder))])[0]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_copy_of_the_mapping_keeps_parts_and_tells_what_differs(spark, tmp_path, kind):
+    """Expected by a difference of counts in Python."""
+    tables = [mapping_files(tmp_path / name, rows, kind) for name, rows in (("a", MAPPING_ROWS), ("b", LATER_ROWS))]
+    place = f"{tmp_path}/_refresh/customer_mapping"
+    first = mapping_copy(spark, tables[0], "Asia/Kolkata", [], f"{place}/1")
+    second = mapping_copy(spark, tables[1], "Asia/Kolkata", [first], f"{place}/2")
+    kept = [part for part in second.parts if first.parts.get(part) == second.parts[part]]
+    assert kept and len(kept) < len(second.parts)  # that of March, at least
+    assert mapping_copy(spark, tables[1], "Asia/Kolkata", [first, second], f"{place}/3") == second
+    assert not [path for path in Path(place).iterdir() if path.name.endswith("-lines")]
+    expected = [keyed_by_hand(rows) for rows in (MAPPING_ROWS, LATER_ROWS)]
+    for copied, rows in zip((first, second), expected, strict=True):
+        mapping = KeptMapping(spark, copied, place)
+        for name, at in (("ownapp", 1), ("instore", 2)):
+            found = Counter(tuple(row) for row in mapping.keyed(channels.CHANNELS[name]).collect())
+            assert found == Counter((row[at], row[0]) for row in rows.elements())
+    mapping = KeptMapping(spark, second, f"{place}/2")
+    found = mapping.changes(first)
+    differing = {row for row in {*expected[0], *expected[1]} if expected[0][row] != expected[1][row]}
+    assert found is not None and {tuple(row) for row in found.collect()} == differing
+    assert mapping.changes(second) is None
 
 
 @pytest.mark.parametrize(
@@ -225,7 +280,7 @@ def test_the_wheel_has_a_command_for_each_job_that_runs_steps():
 
 STATE = ChannelState(
     made_by={"the settings": "a", "the category file": "b"}, start="2023-03-01", end="2025-06-01",
-    inputs={"orders": [["/x/a", 5, 1.0], ["/x/b", 6, 2.0]]}, output=[["p", 3]], mapping=Copy("", [], [], ""), users=None,
+    inputs={"orders": [["/x/a", 5, 1.0], ["/x/b", 6, 2.0]]}, output=[["p", 3]], mapping=MappingCopy([], "", {}), users=None,
     copies={},
 )  # fmt: skip
 
@@ -246,7 +301,7 @@ STATE = ChannelState(
 )
 def test_reasons_to_compute_everything(tmp_path, change, reason):
     usual = {
-        "before": ChannelState(**(vars(STATE) | {"mapping": Copy(str(tmp_path), [], [], "")})), "now": STATE.made_by,
+        "before": STATE, "now": STATE.made_by,
         "window": (STATE.start, STATE.end), "output": STATE.output, "lost": {}, "has_since": False,
     }  # fmt: skip
     found = why_full(**(usual | change))

@@ -24,7 +24,7 @@ from blitz.errors import ConfigError
 from blitz.inputs import RawInputs
 from blitz.lines import line_features
 from blitz.mappings import category_table, choice_table
-from blitz.orders import CountedLines, customer_keys, good_lines
+from blitz.orders import CountedLines, customer_keys, good_lines, keyed_customers
 from blitz.pipelines import OrderFeaturePipeline, RunContext, StepResult
 from blitz.publish import read_output
 from blitz.reader import query_keys
@@ -141,7 +141,7 @@ def stage(config: Config, spark: SparkSession, inputs: RawInputs, folder: str) -
         _staged(per_order, f"{place}/lines_per_order")
         found = counter.values()
         counts[name] = found["lines_read"], found["lines_bad_record"]
-        _staged(customer_keys(mapping, channel), f"{place}/customers")
+        _staged(customer_keys(keyed_customers(mapping, channel)), f"{place}/customers")
         if name in inputs.queries:
             _staged(query_keys(sources.read_table(spark, inputs.queries[name], zone)), f"{place}/queries")
         log.info("%s: staged", name)

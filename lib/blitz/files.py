@@ -50,12 +50,14 @@ class RawColumn:
 
 @dataclass(frozen=True)
 class FileGroup:
-    """Files of one table that can be read with one schema; ``width`` is the number of columns in a CSV header."""
+    """Files of one table that can be read with one schema; ``width`` is the number of columns in a CSV header, which is
+    the first line of each file if ``has_header``."""
 
     format: str
     columns: tuple[RawColumn, ...]
     width: int
     paths: tuple[str, ...] = ()
+    has_header: bool = True
 
 
 @dataclass(frozen=True)

@@ -99,15 +99,20 @@ def published_key(channel: Channel) -> Column:
     )
 
 
-def customer_keys(mapping: DataFrame, channel: Channel) -> DataFrame:
-    """The customer of every order key: the smallest id where the mapping names several (then ``is_conflict``).
+def keyed_customers(mapping: DataFrame, channel: Channel) -> DataFrame:
+    """``order_key`` and ``customer`` of every row of the customer mapping. In-store orders are known by invoice, store
+    and date, the others by their id."""
+    return mapping.select(mapping_key(channel).alias("order_key"), F.col("customer_code_ty").alias("customer"))
 
-    Returns ``order_key``, ``algonomy_id``, ``is_conflict``. In-store orders are known by invoice, store and date, the
-    others by their id.
+
+def customer_keys(keyed: DataFrame) -> DataFrame:
+    """The customer of every order key of ``keyed_customers``: the smallest id where the mapping names several (then
+    ``is_conflict``).
+
+    Returns ``order_key``, ``algonomy_id``, ``is_conflict``.
     """
-    rows = mapping.select(mapping_key(channel).alias("order_key"), F.col("customer_code_ty").alias("customer"))
     return (
-        rows.where(F.col("order_key").isNotNull() & F.col("customer").isNotNull())
+        keyed.where(F.col("order_key").isNotNull() & F.col("customer").isNotNull())
         # The least of texts is found by sorting, and the join sorts by this key anyway: shuffled first, it is one sort.
         .repartition("order_key")
         .groupBy("order_key")

@@ -155,14 +155,17 @@ class OrderFeaturePipeline:
             excluded_stores=list(self.config.instore.exclude_store_codes),
         )
 
+    def _users(self) -> DataFrame | None:
+        """``algonomy_id`` of the own-app users; None for own app itself."""
+        if self.channel.name == "ownapp":
+            return None
+        return read_output(self.spark, self.config.ownapp.output_path, self.context.format)
+
     def _tables(self, reader: Reader, mappings: Mappings) -> OrderTables:
-        users = None
-        if self.channel.name != "ownapp":
-            users = read_output(self.spark, self.config.ownapp.output_path, self.context.format)
         return OrderTables(
             orders=reader.orders(self.channel),
             lines=reader.lines(self.channel),
-            customers=with_user_flag(reader.customers(self.channel), users),
+            customers=with_user_flag(reader.customers(self.channel), self._users()),
             queries=reader.queries(self.channel),
             stores=store_table(self.spark, mappings, self.channel),
             choices=choice_table(self.spark, mappings, self.channel),

@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 from blitz import sources
 from blitz.channels import Channel
 from blitz.inputs import RawInputs
-from blitz.orders import CountedLines, customer_keys
+from blitz.orders import CountedLines, customer_keys, keyed_customers
 
 
 class Reader(Protocol):
@@ -43,7 +43,8 @@ class FileReader:
         return sources.read_table(self._spark, self._inputs.lines[channel.name], self._timezone)
 
     def customers(self, channel: Channel) -> DataFrame:
-        return customer_keys(sources.read_table(self._spark, self._inputs.customer_mapping, self._timezone), channel)
+        mapping = sources.read_table(self._spark, self._inputs.customer_mapping, self._timezone)
+        return customer_keys(keyed_customers(mapping, channel))
 
     def queries(self, channel: Channel) -> DataFrame | None:
         if channel.name not in self._inputs.queries:

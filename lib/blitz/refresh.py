@@ -28,10 +28,11 @@ from blitz.accounts import Account, Counter, count_where
 from blitz.channels import Channel
 from blitz.files import RawTable
 from blitz.inputs import RawInputs
-from blitz.orders import CountedLines, customer_keys, in_window, local_time, mapping_key, published_key
+from blitz.orders import CountedLines, customer_keys, in_window, local_time, published_key
 from blitz.pipelines import OrderFeaturePipeline
 from blitz.publish import read_output
 from blitz.reader import FileReader
+from blitz.refresh_mapping import KeptMapping, key_column
 from blitz.refresh_state import Changes
 from blitz.tables import BAD_RECORD, BAD_TIMESTAMP, REASON
 
@@ -40,34 +41,34 @@ CHANGED = "changed_key"
 
 @dataclass(frozen=True)
 class Before:
-    """The run before, as far as the keys that changed depend on it.
+    """How the run before differs from now, as far as the keys that changed depend on it.
 
-    ``mapping_changes``: the rows of the customer mapping that came or went since; None: none did. ``users``: its
-    own-app users; None for own app.
+    ``mapping_changes``: the rows of the customer mapping that came or went since; None: none did. ``moved``: who became
+    an own-app user or is none any more (``algonomy_id``); None for own app.
     """
 
     end: date
     mapping_changes: DataFrame | None
-    users: DataFrame | None
+    moved: DataFrame | None
     output: DataFrame
 
 
 class MappedReader(FileReader):
-    """Reads the raw files, but the customer mapping from a copy of its typed rows."""
+    """Reads the raw files, but the customer mapping from its copy."""
 
-    def __init__(self, spark: SparkSession, inputs: RawInputs, timezone: str, mapping: DataFrame) -> None:
+    def __init__(self, spark: SparkSession, inputs: RawInputs, timezone: str, mapping: KeptMapping) -> None:
         super().__init__(spark, inputs, timezone)
         self.mapping = mapping
 
     def customers(self, channel: Channel) -> DataFrame:
-        return customer_keys(self.mapping, channel)
+        return customer_keys(self.mapping.keyed(channel))
 
 
 class ChangedReader(MappedReader):
     """Reads the good rows of some order keys alone, from the files that hold any; rejected rows of ``unseen`` alone.
 
-    ``tables``: where ``orders`` and ``lines`` are read from; ``unseen``: raw tables of the files that are new or were
-    written again.
+    ``tables``: where ``orders`` and ``lines`` are read from; ``holding``: their files that may hold rows of the keys;
+    ``unseen``: raw tables of the files that are new or were written again.
     """
 
     def __init__(
@@ -75,29 +76,30 @@ class ChangedReader(MappedReader):
         spark: SparkSession,
         inputs: RawInputs,
         timezone: str,
-        mapping: DataFrame,
+        mapping: KeptMapping,
         keys: DataFrame,
         tables: Mapping[str, RawTable],
+        holding: Mapping[str, set[str]],
         unseen: Mapping[str, RawTable],
     ) -> None:
         super().__init__(spark, inputs, timezone, mapping)
-        self.keys, self.tables, self.unseen = keys, tables, unseen
+        self.keys, self.tables, self.holding, self.unseen = keys, tables, holding, unseen
 
     def orders(self, channel: Channel) -> DataFrame:
-        return self._of_keys(self.tables["orders"], channel.order_key())
+        return self._of_keys("orders", channel.order_key())
 
     def lines(self, channel: Channel) -> DataFrame | CountedLines:
-        return self._of_keys(self.tables["lines"], channel.line_key())
+        return self._of_keys("lines", channel.line_key())
 
     def customers(self, channel: Channel) -> DataFrame:
-        return customer_keys(self._changed(self.mapping, mapping_key(channel)), channel)
+        return customer_keys(self._changed(self.mapping.keyed(channel), F.col("order_key")))
 
     def rejected(self, channel: Channel, tables: Sequence[str]) -> list[DataFrame]:
         names = [name for name in self.unseen if any(table.startswith(name) for table in tables)]
         return [sources.read_rejected(self._spark, self.unseen[name], self._timezone) for name in names]
 
-    def _of_keys(self, table: RawTable, key: Column) -> DataFrame:
-        holding = files_holding(self._spark, table, self._timezone, key, self.keys)
+    def _of_keys(self, name: str, key: Column) -> DataFrame:
+        table, holding = self.tables[name], self.holding[name]
         if not holding:
             return sources.read_table(self._spark, table, self._timezone).where(F.lit(False))
         rows = sources.read_table(self._spark, table.only(holding), self._timezone)
@@ -107,17 +109,40 @@ class ChangedReader(MappedReader):
         return rows.join(self.keys, key == F.col(CHANGED), "left_semi")
 
 
-def files_holding(spark: SparkSession, table: RawTable, timezone: str, key: Column, keys: DataFrame) -> set[str]:
-    """The files of a table that may hold rows of the keys. CSV files are not looked into: that costs as much as to read
-    them, so all of them may."""
-    columnar = [path for group in table.groups if group.format == "parquet" for path in group.paths]
-    others = {path for group in table.groups if group.format != "parquet" for path in group.paths}
-    if len(columnar) < 2:
-        return {*columnar, *others}
-    rows = sources.read_with_file(spark, table.only(columnar), timezone).select(key.alias("key"), "file_name")
-    found = rows.join(keys, F.col("key") == F.col(CHANGED), "left_semi").select("file_name").distinct()
-    names = {row["file_name"] for row in found.collect()}
-    return {path for path in columnar if path.rpartition("/")[2] in names} | others
+def files_holding(
+    spark: SparkSession,
+    channel: Channel,
+    tables: Mapping[str, RawTable],
+    timezone: str,
+    output: DataFrame,
+    keys: DataFrame,
+) -> dict[str, set[str]]:
+    """The files that may hold rows of the keys, found in one pass over the key columns alone.
+
+    Returns paths for ``orders`` and ``lines``, and file names for ``output``. CSV files are not looked into: that costs
+    as much as to read them, so all of them may.
+    """
+    paths = {name: _parquet_paths(table) for name, table in tables.items()}
+    scans = {
+        name: sources.read_with(spark, table.only(paths[name]), timezone, "_metadata.file_name")
+        for name, table in tables.items()
+        if paths[name]
+    }
+    scans["output"] = output.select("*", "_metadata.file_name")
+    key = {"orders": channel.order_key(), "lines": channel.line_key(), "output": published_key(channel)}
+    rows = [scan.select(F.lit(name).alias("of"), key[name].alias("key"), "file_name") for name, scan in scans.items()]
+    every = reduce(DataFrame.unionByName, rows)
+    held = every.join(keys, F.col("key") == F.col(CHANGED), "left_semi").select("of", "file_name").distinct().collect()
+    found = {(row["of"], row["file_name"]) for row in held}
+    holding = {"output": {name for of, name in found if of == "output"}}
+    for name, table in tables.items():
+        others = {info.path for info in table.files} - paths[name]
+        holding[name] = others | {path for path in paths[name] if (name, path.rpartition("/")[2]) in found}
+    return holding
+
+
+def _parquet_paths(table: RawTable) -> set[str]:
+    return {path for group in table.groups if group.format == "parquet" for path in group.paths}
 
 
 class Changed:
@@ -147,9 +172,9 @@ class Changed:
         }
         self.counter = Counter()
 
-    def keys(self, mapping: DataFrame, users: DataFrame | None, since: date | None, folder: str) -> DataFrame:
+    def keys(self, mapping: KeptMapping, since: date | None, folder: str) -> DataFrame:
         """The distinct keys, as ``changed_key``, written to ``folder`` and read from there."""
-        parts = [*self._in_new_files(), *self._of_customers(mapping, users), *self._in_opened_window()]
+        parts = [*self._in_new_files(), *self._of_customers(mapping), *self._in_opened_window()]
         parts += self._since(since) if since else []
         if not parts:
             parts = [self._read(self.orders).where(F.lit(False)).select(self.channel.order_key())]
@@ -189,14 +214,14 @@ class Changed:
             DataFrame.unionByName, [self._read(part).withColumn("is_new", F.lit(is_new)) for part, is_new in parts]
         )
 
-    def _of_customers(self, mapping: DataFrame, users: DataFrame | None) -> list[DataFrame]:
+    def _of_customers(self, mapping: KeptMapping) -> list[DataFrame]:
         found = []
         if self.before.mapping_changes is not None:
-            found.append(self.before.mapping_changes.select(mapping_key(self.channel)))
-        if users is not None and self.before.users is not None:
-            moved = differing(users, self.before.users).select(F.col("algonomy_id").alias("moved"))
-            of_moved = mapping.join(moved, F.col("customer_code_ty") == F.col("moved"), "left_semi")
-            found.append(of_moved.select(mapping_key(self.channel)))
+            found.append(self.before.mapping_changes.select(key_column(self.channel)))
+        if self.before.moved is not None:
+            is_moved = F.col("customer") == F.col("algonomy_id")
+            of_moved = mapping.keyed(self.channel).join(self.before.moved, is_moved, "left_semi")
+            found.append(of_moved.select("order_key"))
         return found
 
     def _in_opened_window(self) -> list[DataFrame]:
@@ -215,34 +240,3 @@ class Changed:
         local = local_time(F.col("order_placed_datetime"), self.settings.timezone)
         old = self.before.output.where(in_window(local, day, self.settings.end))
         return [*self._placed(day), old.select(published_key(self.channel))]
-
-
-def differing(one: DataFrame, other: DataFrame) -> DataFrame:
-    """The distinct rows that the two frames do not hold equally often; a null equals a null."""
-    names = one.columns
-    rows = one.select(*names, F.lit(1).alias("times")).unionByName(other.select(*names, F.lit(-1).alias("times")))
-    return rows.groupBy(*names).agg(F.sum("times").alias("times")).where(F.col("times") != 0).select(*names)
-
-
-def hashed_mapping(rows: DataFrame) -> DataFrame:
-    """The customer mapping with two columns for ``differing_mapping``: ``days``, the number of its date's 32 days (-1
-    where there is no date), and ``hash`` of the whole row."""
-    days = F.floor(F.coalesce(F.unix_date(F.col("invoice_date").cast("date")), F.lit(-1)) / 32).cast("int")
-    # A null leaves a hash as it was, so that its place would not count.
-    hashed = [part for name in rows.columns for part in (F.col(name), F.col(name).isNull())]
-    return rows.select("*", days.alias("days"), F.xxhash64(*hashed).alias("hash"))
-
-
-def differing_mapping(one: DataFrame, other: DataFrame) -> DataFrame:
-    """``differing`` of two hashed customer mappings. A mapping grows at its end: only the rows of those 32 days are
-    compared, which takes a shuffle, whose number or sum of hashes differ."""
-    names = [name for name in one.columns if name not in ("days", "hash")]
-
-    def sums(rows: DataFrame, sign: int) -> DataFrame:
-        total = (F.sum("hash") * sign).alias("hashes")  # beyond 64 bits it goes round: ANSI mode is off
-        return rows.groupBy("days").agg(total, (F.count(F.lit(1)) * sign).alias("times"))
-
-    both = sums(one, 1).unionByName(sums(other, -1)).groupBy("days")
-    unequal = both.agg(F.sum("hashes").alias("hashes"), F.sum("times").alias("times"))
-    parts = [row["days"] for row in unequal.where("hashes <> 0 or times <> 0").collect()]
-    return differing(*[rows.where(F.col("days").isin(parts)).select(*names) for rows in (one, other)])

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter as Occurrences
+from collections.abc import Callable, Mapping
 from datetime import date
 from threading import Lock
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from blitz import sources, storage
+from blitz import storage
 from blitz.accounts import Account, Counter
 from blitz.channels import CHANNELS
 from blitz.config import Config
@@ -19,22 +20,20 @@ from blitz.inputs import RawInputs
 from blitz.mappings import Mappings
 from blitz.orders import local_time, published_key
 from blitz.pipelines import OrderFeaturePipeline, RunContext, StepResult
-from blitz.publish import Published, inspect, read_output
+from blitz.publish import Format, Published, inspect, read_output
 from blitz.publish_months import month_of, publish_months
-from blitz.refresh import CHANGED, Before, Changed, ChangedReader, MappedReader, differing_mapping, hashed_mapping
+from blitz.refresh import CHANGED, Before, Changed, ChangedReader, MappedReader, files_holding
 from blitz.refresh_copies import copied
+from blitz.refresh_mapping import KeptMapping, differing, mapping_copy
 from blitz.refresh_state import (
     Changes,
     ChannelState,
-    Copy,
     changes,
-    copy_of,
     described,
     made_by,
     output_files,
     raw_tables,
     read_state,
-    typed_by,
     why_full,
 )
 from blitz.run import Preflight, run_steps
@@ -44,6 +43,8 @@ log = logging.getLogger(__name__)
 
 SMALL_FILE = 16 * 1024 * 1024
 MOST_SMALL_FILES = 8  # of one month; then they are written together
+# Keys that fit into the memory of every executor (as text some 100 bytes each): joined so, no other row is shuffled.
+MOST_BROADCAST = 2_000_000
 _NONE: dict[str, frozenset[str]] = {"orders": frozenset(), "lines": frozenset(), "queries": frozenset()}
 
 
@@ -61,7 +62,7 @@ class RefreshPipeline(OrderFeaturePipeline):
 
     Args:
         config, channel, spark, inputs, context: as for OrderFeaturePipeline.
-        mapping: the typed customer mapping of ``inputs``.
+        mapping, users: the customer mapping of ``inputs`` and the own-app users, as the channels share them.
         since: only orders of this local day and later can have changed, beside those that new files name.
     """
 
@@ -73,11 +74,12 @@ class RefreshPipeline(OrderFeaturePipeline):
         *,
         inputs: RawInputs,
         context: RunContext,
-        mapping: "TypedMapping",
+        mapping: KeptMapping,
+        users: "KeptUsers",
         since: date | None = None,
     ) -> None:
         super().__init__(config, channel, spark, inputs=inputs, context=context)
-        self._raw, self._mapping, self._since = inputs, mapping, since
+        self._raw, self._mapping, self._kept_users, self._since = inputs, mapping, users, since
         self._folder = state_folder(self.output_path, channel)
         self._state = f"{self._folder}/state.json"
         self._details: dict[str, Any] = {}
@@ -85,6 +87,7 @@ class RefreshPipeline(OrderFeaturePipeline):
         self._before: Before | None = None
         self._changed: Changed | None = None
         self._keys: DataFrame | None = None
+        self._held: set[str] = set()
 
     @property
     def quarantine_name(self) -> str:
@@ -105,8 +108,8 @@ class RefreshPipeline(OrderFeaturePipeline):
 
     def _run(self) -> set[str]:
         """Refresh, publish and write the state; returns the names in the state's folder that it needs."""
-        mapping = read_output(self.spark, self._mapping.copy.folder)
-        users = self._users()
+        if self.channel.name != "ownapp":
+            self._kept_users.write()
         raw = raw_tables(self._raw, self.channel.name)
         now = made_by(self.config, self.settings, self.channel.name, self._raw.mappings())
         before = read_state(self._state)
@@ -119,9 +122,9 @@ class RefreshPipeline(OrderFeaturePipeline):
             folder = f"{self._folder}/{name}-{self.context.run_id}"
             tables[name], copies[name] = copied(self.spark, raw[name], self.settings.timezone, kept, folder)
         if reason is None and before is not None:
-            reason = self._refresh(before, mapping, users, tables, raw, found)
+            reason = self._refresh(before, tables, raw, found)
         if reason is not None:
-            self._compute_all(reason, mapping)
+            self._compute_all(reason)
         assert self.result is not None
         self.result.details["refresh"] = self._details
         self.result.seconds = time.monotonic() - self._started
@@ -131,55 +134,44 @@ class RefreshPipeline(OrderFeaturePipeline):
             {name: described(table.files) for name, table in raw.items()},
             output_files(self.output_path),
             self._mapping.copy,
-            None if users is None else self._users_path(),
+            None if self.channel.name == "ownapp" else self._kept_users.folder,
             copies,
         )
         state.write(self._state)
         folders = {copy.folder.rpartition("/")[2] for each in copies.values() for copy in each}
-        return {"state.json", f"users-{self.context.run_id}", *folders}
+        return {"state.json", *folders}
 
-    def _users(self) -> DataFrame | None:
-        """The own-app users of now, as a copy that the next refresh compares with."""
-        if self.channel.name == "ownapp":
-            return None
-        orders = read_output(self.spark, self.config.ownapp.output_path, self.context.format)
-        users = orders.select("algonomy_id").distinct()
-        users.write.mode("overwrite").parquet(storage.spark_path(self._users_path()))
-        return read_output(self.spark, self._users_path())
-
-    def _users_path(self) -> str:
-        return f"{self._folder}/users-{self.context.run_id}"
-
-    def _compute_all(self, reason: str, mapping: DataFrame) -> None:
+    def _compute_all(self, reason: str) -> None:
         log.info("%s: computed from all files: %s", self.channel.name, reason)
         self._details = {"computed": "all", "reason": reason}
         self._before = self._changed = self._keys = None
-        self._reader = MappedReader(self.spark, self._raw, self.settings.timezone, mapping)
+        self._reader = MappedReader(self.spark, self._raw, self.settings.timezone, self._mapping)
         super().run()
 
     def _refresh(
         self,
         before: ChannelState,
-        mapping: DataFrame,
-        users: DataFrame | None,
         tables: Mapping[str, RawTable],
         raw: Mapping[str, RawTable],
         found: Changes,
     ) -> str | None:
         """Compute and publish what changed; returns why that cannot be, or None."""
         old = read_output(self.spark, self.output_path)
-        old_users = read_output(self.spark, before.users) if before.users else None
-        mapping_changes = self._mapping.changes(before.mapping)
-        self._before = Before(date.fromisoformat(before.end), mapping_changes, old_users, old)
+        moved = self._kept_users.moved(before.users) if before.users else None
+        self._before = Before(date.fromisoformat(before.end), self._mapping.changes(before.mapping), moved, old)
         self._changed = Changed(self, tables["orders"], raw, found, self._before)
-        self._keys = self._changed.keys(mapping, users, self._since, f"{self._folder}/keys-{self.context.run_id}")
-        number = self._keys.count()
+        keys = self._changed.keys(self._mapping, self._since, f"{self._folder}/keys-{self.context.run_id}")
+        number = keys.count()
+        self._keys = F.broadcast(keys) if number <= MOST_BROADCAST else keys
         if number == 0 and not self._changed.unseen and before.start == self.settings.start.isoformat():
             self._leave_as_it_is(old)
             return None
         self._details = {"computed": "changed", "changed_keys": number}
+        zone = self.settings.timezone
+        held = files_holding(self.spark, self.channel, tables, zone, old, self._keys)
+        self._held = held["output"]
         self._reader = ChangedReader(
-            self.spark, self._raw, self.settings.timezone, mapping, self._keys, tables, self._changed.unseen
+            self.spark, self._raw, zone, self._mapping, self._keys, tables, held, self._changed.unseen
         )
         try:
             super().run()
@@ -194,41 +186,41 @@ class RefreshPipeline(OrderFeaturePipeline):
         self.result = StepResult(self.channel.name, output, [], time.monotonic() - self._started)
         log.info("%s: nothing changed", self.channel.name)
 
+    def _users(self) -> DataFrame | None:
+        return None if self.channel.name == "ownapp" else read_output(self.spark, self._kept_users.folder)
+
     def _accounts(self, counter: Counter, mappings: Mappings) -> list[Account]:
         return super()._accounts(counter, mappings) + (self._changed.accounts() if self._changed else [])
 
     def _publish(self, features: DataFrame, check: Callable[[int], None]) -> Published:
         zone = self.settings.timezone
         month = F.date_format(local_time(F.col("order_placed_datetime"), zone), "yyyy-MM")
-        keep: list[str] = []
+        keep: set[str] = set()
         if self._before is not None and self._keys is not None:
             old = self._before.output
             if old.dtypes != features.dtypes:
                 raise _OtherColumns
-            keep, rewritten = self._files(old, self._keys)
+            names = dict(output_files(self.output_path))
+            keep, rewritten = self._files(names)
             if rewritten:
                 features = features.unionByName(self._unchanged_rows(old, rewritten, self._keys))
             self._details |= {
                 "files_kept": len(keep),
-                "months_rewritten": sorted({month_of(name) for name in rewritten}),
+                "months_rewritten": sorted({month_of(name) for name in names if name not in keep}),
             }
         return publish_months(features, month, self.output_path, run_id=self.context.run_id, keep=keep, check=check)
 
-    def _files(self, old: DataFrame, keys: DataFrame) -> tuple[list[str], list[str]]:
-        """The files of the output that stay, and those that are written again without what changed or fell out."""
-        rows = old.select(
-            published_key(self.channel).alias("key"), self._is_out().alias("is_out"), "_metadata.file_name"
-        )
-        marked = rows.join(keys, F.col("key") == F.col(CHANGED), "left")
-        touched = marked.where(F.col("is_out") | F.col(CHANGED).isNotNull()).select("file_name").distinct()
-        files = output_files(self.output_path)
-        again = {row["file_name"] for row in touched.collect()}
-        small: dict[str, list[str]] = {}
-        for name, size in files:
-            if size < SMALL_FILE:
-                small.setdefault(month_of(name), []).append(name)
-        again |= {name for names in small.values() if len(names) > MOST_SMALL_FILES for name in names}
-        return [name for name, _ in files if name not in again], sorted(again)
+    def _files(self, names: Mapping[str, int]) -> tuple[set[str], list[str]]:
+        """Of the output's files (name and size) those that stay, and those that are written again: they hold changed
+        keys or the first days of the window's month, or are too small. Files of months before go."""
+        start = self.settings.start
+        sizes = {name: size for name, size in names.items() if month_of(name) >= f"{start:%Y-%m}"}
+        is_cut = {name for name in sizes if start.day > 1 and month_of(name) == f"{start:%Y-%m}"}
+        small = [name for name, size in sizes.items() if size < SMALL_FILE]
+        per_month = Occurrences(month_of(name) for name in small)
+        merged = {name for name in small if per_month[month_of(name)] > MOST_SMALL_FILES}
+        again = sizes.keys() & (self._held | is_cut | merged)
+        return sizes.keys() - again, sorted(again)
 
     def _is_out(self) -> Any:
         """Whether the window closed behind a row of the output."""
@@ -242,26 +234,38 @@ class RefreshPipeline(OrderFeaturePipeline):
         return rows.join(keys, published_key(self.channel) == F.col(CHANGED), "left_anti")
 
 
-class TypedMapping:
-    """The typed copy of the customer mapping, and how it differs from those of refreshes before."""
+class KeptUsers:
+    """The own-app users of this run, copied for the next refresh, and how they differ from those of refreshes before.
 
-    def __init__(self, spark: SparkSession, copy: Copy, folder: str) -> None:
-        self.copy = copy
-        self._spark, self._folder = spark, folder
+    Args:
+        orders: path of the own-app order features; they are read when the users are first asked for.
+        folder: where the copy goes, and beside it the differences.
+    """
+
+    def __init__(self, spark: SparkSession, orders: str, fmt: Format, folder: str) -> None:
+        self.folder = folder
+        self._spark, self._orders, self._format = spark, orders, fmt
+        self._is_written = False
         self._compared: dict[str, str] = {}
         self._one_at_a_time = Lock()  # Swiggy and in-store run side by side
 
-    def changes(self, before: Copy) -> DataFrame | None:
-        """The rows that came or went since an older copy, None where it is the same; compared once for all channels."""
-        if before.folder == self.copy.folder:
-            return None
+    def write(self) -> None:
+        """Write the copy, once for all channels."""
         with self._one_at_a_time:
-            if before.folder not in self._compared:
-                path = f"{self._folder}-changes-{len(self._compared)}"
-                rows = differing_mapping(*[read_output(self._spark, each.folder) for each in (self.copy, before)])
-                rows.write.mode("error").parquet(storage.spark_path(path))
-                self._compared[before.folder] = path
-        return read_output(self._spark, self._compared[before.folder])
+            if not self._is_written:
+                orders = read_output(self._spark, self._orders, self._format)
+                orders.select("algonomy_id").distinct().write.parquet(storage.spark_path(self.folder))
+                self._is_written = True
+
+    def moved(self, before: str) -> DataFrame:
+        """``algonomy_id`` of those who are in this copy or in an older one alone; after ``write``."""
+        with self._one_at_a_time:
+            if before not in self._compared:
+                path = f"{self.folder}-moved-{len(self._compared)}"
+                rows = differing(*[read_output(self._spark, each) for each in (self.folder, before)])
+                rows.write.parquet(storage.spark_path(path))
+                self._compared[before] = path
+        return read_output(self._spark, self._compared[before])
 
 
 def refresh(
@@ -273,18 +277,25 @@ def refresh(
     inputs, features = ready.inputs, config.feature_pipeline
     configure(spark)
     outputs = {name: getattr(features, name).output_path for name in CHANNELS}
-    folder = state_folder(outputs["ownapp"], "customer_mapping")
+    mapping_folder, users_folder = (state_folder(outputs["ownapp"], name) for name in ("customer_mapping", "users"))
+    kept, now = [state.mapping for state in _states(outputs)], f"{mapping_folder}/{context.run_id}"
     try:
-        copy = _mapping_copy(spark, inputs, features.common.timezone, _states(outputs), f"{folder}/{context.run_id}")
-        mapping = TypedMapping(spark, copy, f"{folder}/{context.run_id}")
+        copy = mapping_copy(spark, inputs.customer_mapping, features.common.timezone, kept, now)
+        mapping = KeptMapping(spark, copy, now)
+        users = KeptUsers(spark, outputs["ownapp"], context.format, f"{users_folder}/{context.run_id}")
 
         def orders_of(channel: str) -> OrderFeaturePipeline:
-            return RefreshPipeline(config, channel, spark, inputs=inputs, context=context, mapping=mapping, since=since)
+            return RefreshPipeline(
+                config, channel, spark, inputs=inputs, context=context, mapping=mapping, users=users, since=since
+            )
 
         return run_steps(config, spark, ready, context, orders_of)
     finally:
-        needed = {state.mapping.folder.rpartition("/")[2] for state in _states(outputs)}
-        remove(folder, lambda name: name not in needed)
+        states = _states(outputs)
+        parts = [part.folder.split("/") for state in states for part in state.mapping.parts.values()]
+        _remove_unneeded(mapping_folder, {(place[-2], place[-1]) for place in parts})
+        copies = {state.users.rpartition("/")[2] for state in states if state.users}
+        remove(users_folder, lambda name: name not in copies)
 
 
 def _states(outputs: Mapping[str, str]) -> list[ChannelState]:
@@ -293,18 +304,12 @@ def _states(outputs: Mapping[str, str]) -> list[ChannelState]:
     return [state for state in found if state]
 
 
-def _mapping_copy(
-    spark: SparkSession, inputs: RawInputs, timezone: str, states: Sequence[ChannelState], folder: str
-) -> Copy:
-    """The copy that a refresh before made of the same files, or a new one."""
-    table = inputs.customer_mapping
-    files, typed = described(table.files), typed_by(table.spec, timezone)
-    for copy in (state.mapping for state in states):
-        if copy.files == files and copy.typed_by == typed and copy.is_whole():
-            return copy
-    rows = sources.read_table(spark, table, timezone).select(*[field.name for field in table.spec.fields])
-    hashed_mapping(rows).write.mode("error").parquet(storage.spark_path(folder))
-    return copy_of(table, folder, timezone)
+def _remove_unneeded(folder: str, needed: set[tuple[str, str]]) -> None:
+    """Remove from the mapping's folder all parts of copies, (run, part), but those that a state names."""
+    runs = {run for run, _ in needed}
+    remove(folder, lambda name: name not in runs)
+    for run in runs:
+        remove(f"{folder}/{run}", lambda name, run=run: (run, name) not in needed)  # type: ignore[misc]
 
 
 def remove(folder: str, unwanted: Callable[[str], bool]) -> None:

@@ -38,6 +38,29 @@ class Copy:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A part of a copy of the customer mapping: ``fingerprint``, its number of raw rows and the sum of their hashes;
+    ``folder`` and ``output``, where its typed rows stand, and name and size of the files."""
+
+    fingerprint: list[int]
+    folder: str
+    output: list[list[Any]]
+
+
+@dataclass(frozen=True)
+class MappingCopy:
+    """A copy of the customer mapping, in parts: see refresh_mapping.py. ``files`` and ``typed_by`` as in ``Copy``."""
+
+    files: list[list[Any]]
+    typed_by: str
+    parts: dict[str, Part]
+
+    def is_whole(self) -> bool:
+        """Whether the files of all parts are as they were written."""
+        return all(sorted(output_files(part.folder)) == sorted(part.output) for part in self.parts.values())
+
+
+@dataclass(frozen=True)
 class ChannelState:
     """The state of one channel's output, as JSON beside it.
 
@@ -51,7 +74,7 @@ class ChannelState:
     end: str
     inputs: Files
     output: list[list[Any]]
-    mapping: Copy
+    mapping: MappingCopy
     users: str | None
     copies: dict[str, list[Copy]]
 
@@ -67,7 +90,8 @@ def read_state(path: str) -> ChannelState | None:
     try:
         body = json.loads(storage.read_bytes(path))
         body["copies"] = {name: [Copy(**copy) for copy in copies] for name, copies in body["copies"].items()}
-        body["mapping"] = Copy(**body["mapping"])
+        parts = {name: Part(**part) for name, part in body["mapping"]["parts"].items()}
+        body["mapping"] = MappingCopy(**{**body["mapping"], "parts": parts})
         return ChannelState(**body)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None

@@ -31,9 +31,9 @@ def read_table(spark: SparkSession, table: RawTable, timezone: str) -> DataFrame
     return _read(spark, table, timezone, lambda group, reason: [])
 
 
-def read_with_file(spark: SparkSession, table: RawTable, timezone: str) -> DataFrame:
-    """``read_table``, and behind its columns ``file_name``, without the folder."""
-    return _read(spark, table, timezone, lambda group, reason: [F.col("_metadata.file_name")])
+def read_with(spark: SparkSession, table: RawTable, timezone: str, name: str) -> DataFrame:
+    """``read_table``, and behind its columns another: ``_metadata.file_name``, or one of the files' folders."""
+    return _read(spark, table, timezone, lambda group, reason: [F.col(name)])
 
 
 def read_with_raw(spark: SparkSession, table: RawTable, timezone: str) -> DataFrame:
@@ -90,7 +90,7 @@ def _read_group(spark: SparkSession, group: FileGroup) -> DataFrame:
     names = [f"c{at}" for at in range(group.width)] + [_EXTRA, _UNREAD]
     schema = ", ".join(f"{name} string" for name in names)
     reader = spark.read.options(ignoreLeadingWhiteSpace=True, ignoreTrailingWhiteSpace=True)  # tabs too, unlike trim()
-    return reader.csv(paths, schema=schema, header=True, quote='"', escape='"', mode="PERMISSIVE")
+    return reader.csv(paths, schema=schema, header=group.has_header, quote='"', escape='"', mode="PERMISSIVE")
 
 
 def _cell(column: RawColumn) -> Column:
