@@ -77,7 +77,7 @@ class KeptMapping:
             if older not in self._compared:
                 path = f"{self._folder}-changes-{len(self._compared)}"
                 rows = differing(*[self._rows(copy, parts) for copy in (self.copy, before)])
-                rows.write.mode("error").parquet(storage.spark_path(path))
+                rows.write.mode("overwrite").parquet(storage.spark_path(path))
                 self._compared[older] = path
         return self._spark.read.schema(SCHEMA).parquet(storage.spark_path(self._compared[older], literal=True))
 

@@ -254,7 +254,8 @@ class KeptUsers:
         with self._one_at_a_time:
             if not self._is_written:
                 orders = read_output(self._spark, self._orders, self._format)
-                orders.select("algonomy_id").distinct().write.parquet(storage.spark_path(self.folder))
+                users = orders.select("algonomy_id").distinct()
+                users.write.mode("overwrite").parquet(storage.spark_path(self.folder))
                 self._is_written = True
 
     def moved(self, before: str) -> DataFrame:
@@ -263,7 +264,7 @@ class KeptUsers:
             if before not in self._compared:
                 path = f"{self.folder}-moved-{len(self._compared)}"
                 rows = differing(*[read_output(self._spark, each) for each in (self.folder, before)])
-                rows.write.parquet(storage.spark_path(path))
+                rows.write.mode("overwrite").parquet(storage.spark_path(path))
                 self._compared[before] = path
         return read_output(self._spark, self._compared[before])
 
