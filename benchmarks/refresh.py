@@ -4,9 +4,8 @@ Usage: python benchmarks/refresh.py [ORDERS]    (default: 8,000,000 orders)
 
 Sample data is split at the local midnight that begins June 2025: what was there before as eight files a table, June as
 one more file a table, and a customer mapping that grows. More than 8 million orders are those several times over, with
-other ids and customers. Measured are processes, from start to end, of order features
-alone. Exit code 1 where a table differs or the refresh costs more than a fifth. The table goes to the terminal and to
-RESULTS.md.
+other ids and customers. Measured are processes, from start to end, of order features alone. Exit code 1 where a table
+differs or the refresh costs more than a fifth. The table goes to the terminal and to RESULTS.md.
 """
 
 import argparse
@@ -14,6 +13,7 @@ import csv
 import json
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +62,8 @@ def split_sample(sample: Path, raw: Path, later: Path, times: int = 1) -> None:
     (later / mail).mkdir(parents=True)
     name = f"{mail}/customer_invoice_mapping.csv"
     mapping = _read_csv(sample / name)
-    _append(raw / name, [mapping.filter(pc.less(mapping["invoice_date"], "2025-06-01"))], times)
-    _append(later / name, [mapping], times)
+    _write(mapping.filter(pc.less(mapping["invoice_date"], "2025-06-01")), raw / name, range(times))
+    _write(mapping, later / name, range(times))
 
 
 def _read_csv(path: Path) -> pa.Table:
@@ -82,22 +82,19 @@ def _write_parts(rows: pa.Table, is_new: Any, base: Path, later: Path, times: in
     size = -(-len(old) // BASE_FILES)
     for time in range(times):
         for at in range(BASE_FILES):
-            _append(base / f"part-{time}-{at}.{ending}", [_others(old.slice(at * size, size), time)])
-    _append(later / f"june.{ending}", [rows.filter(is_new)], times)
+            _write(old.slice(at * size, size), base / f"part-{time}-{at}.{ending}", [time])
+    _write(rows.filter(is_new), later / f"june.{ending}", range(times))
 
 
-def _append(path: Path, tables: list[pa.Table], times: int = 1) -> None:
-    """Write tables as one file, ``times`` over."""
-    schema = tables[0].schema
+def _write(rows: pa.Table, path: Path, times: Iterable[int]) -> None:
+    """Write the rows as one file, as the others of each time."""
     if path.suffix == ".csv":
-        writer = pa.csv.CSVWriter(path, schema, write_options=pa.csv.WriteOptions(quoting_style="needed"))
+        writer = pa.csv.CSVWriter(path, rows.schema)
     else:
-        writer = pq.ParquetWriter(path, schema, version="2.6")
+        writer = pq.ParquetWriter(path, rows.schema, version="2.6")
     with writer:
-        for time in range(times):
-            for table in tables:
-                rows = _others(table, time)
-                writer.write_table(rows, *([250_000] if path.suffix == ".parquet" else []))
+        for time in times:
+            writer.write_table(_others(rows, time), 250_000)
 
 
 def _others(rows: pa.Table, time: int) -> pa.Table:

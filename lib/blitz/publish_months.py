@@ -73,6 +73,6 @@ def _flatten(staging: str) -> set[str]:
 def _write_folders(rows: DataFrame, month: Column, staging: str) -> None:
     """One folder per month; Spark joins small and splits large files of a month."""
     by_month = rows.withColumn(MONTH, month)
-    # In SQL, since DataFrame.hint of Spark 3.5 takes no column, and one of text for no column.
+    # In SQL, since DataFrame.hint of Spark 3.5 refuses a column, and takes its name for a plain text.
     hinted = rows.sparkSession.sql(f"SELECT /*+ REBALANCE({MONTH}) */ * FROM {{rows}}", rows=by_month)
     hinted.write.mode("error").partitionBy(MONTH).parquet(storage.spark_path(staging))

@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import reduce
-from threading import Lock
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -20,6 +19,7 @@ from blitz import sources, storage
 from blitz.channels import CHANNELS, Channel
 from blitz.files import FileGroup, RawTable
 from blitz.orders import mapping_key
+from blitz.refresh_differences import Differences, differing
 from blitz.refresh_state import MappingCopy, Part, described, output_files, typed_by
 
 PARTS = 32  # no more: Spark lists more folders than that in a job of its own
@@ -57,9 +57,8 @@ class KeptMapping:
 
     def __init__(self, spark: SparkSession, copy: MappingCopy, folder: str) -> None:
         self.copy = copy
-        self._spark, self._folder = spark, folder
-        self._compared: dict[tuple[tuple[str, str], ...], str] = {}
-        self._one_at_a_time = Lock()  # Swiggy and in-store run side by side
+        self._spark = spark
+        self._differences = Differences(f"{folder}-changes")
 
     def keyed(self, channel: Channel) -> DataFrame:
         """``order_key`` and ``customer`` of every row, as ``keyed_customers`` in orders.py gives them."""
@@ -73,13 +72,9 @@ class KeptMapping:
         if not parts:
             return None
         older = tuple((part, old[part].folder if part in old else "") for part in parts)
-        with self._one_at_a_time:
-            if older not in self._compared:
-                path = f"{self._folder}-changes-{len(self._compared)}"
-                rows = differing(*[self._rows(copy, parts) for copy in (self.copy, before)])
-                rows.write.mode("overwrite").parquet(storage.spark_path(path))
-                self._compared[older] = path
-        return self._spark.read.schema(SCHEMA).parquet(storage.spark_path(self._compared[older], literal=True))
+        return self._differences.since(
+            older, lambda: differing(self._rows(self.copy, parts), self._rows(before, parts))
+        )
 
     def _rows(self, copy: MappingCopy, parts: Collection[str]) -> DataFrame:
         held = [copy.parts[part].folder for part in parts if part in copy.parts and copy.parts[part].output]
@@ -91,13 +86,6 @@ class KeptMapping:
 def key_column(channel: Channel) -> str:
     """The column of a copy that holds the channel's order keys."""
     return "instore_key" if channel.is_local else "app_key"
-
-
-def differing(one: DataFrame, other: DataFrame) -> DataFrame:
-    """The distinct rows that the two frames do not hold equally often; a null equals a null."""
-    names = one.columns
-    rows = one.select(*names, F.lit(1).alias("times")).unionByName(other.select(*names, F.lit(-1).alias("times")))
-    return rows.groupBy(*names).agg(F.sum("times").alias("times")).where(F.col("times") != 0).select(*names)
 
 
 def _typed_by(table: RawTable, timezone: str) -> str:

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter as Occurrences
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import date
 from threading import Lock
 from typing import Any
@@ -24,7 +24,8 @@ from blitz.publish import Format, Published, inspect, read_output
 from blitz.publish_months import month_of, publish_months
 from blitz.refresh import CHANGED, Before, Changed, ChangedReader, MappedReader, files_holding
 from blitz.refresh_copies import copied
-from blitz.refresh_mapping import KeptMapping, differing, mapping_copy
+from blitz.refresh_differences import Differences, differing
+from blitz.refresh_mapping import KeptMapping, mapping_copy
 from blitz.refresh_state import (
     Changes,
     ChannelState,
@@ -103,7 +104,7 @@ class RefreshPipeline(OrderFeaturePipeline):
         except BaseException:
             remove(self._folder, lambda name: self.context.run_id in name)
             raise
-        remove(self._folder, lambda name: name not in kept)
+        keep_only(self._folder, kept)
         return read_output(self.spark, self.output_path, self.context.format)
 
     def _run(self) -> set[str]:
@@ -246,8 +247,8 @@ class KeptUsers:
         self.folder = folder
         self._spark, self._orders, self._format = spark, orders, fmt
         self._is_written = False
-        self._compared: dict[str, str] = {}
         self._one_at_a_time = Lock()  # Swiggy and in-store run side by side
+        self._differences = Differences(f"{folder}-moved")
 
     def write(self) -> None:
         """Write the copy, once for all channels."""
@@ -260,13 +261,9 @@ class KeptUsers:
 
     def moved(self, before: str) -> DataFrame:
         """``algonomy_id`` of those who are in this copy or in an older one alone; after ``write``."""
-        with self._one_at_a_time:
-            if before not in self._compared:
-                path = f"{self.folder}-moved-{len(self._compared)}"
-                rows = differing(*[read_output(self._spark, each) for each in (self.folder, before)])
-                rows.write.mode("overwrite").parquet(storage.spark_path(path))
-                self._compared[before] = path
-        return read_output(self._spark, self._compared[before])
+        return self._differences.since(
+            before, lambda: differing(*[read_output(self._spark, each) for each in (self.folder, before)])
+        )
 
 
 def refresh(
@@ -293,10 +290,14 @@ def refresh(
         return run_steps(config, spark, ready, context, orders_of)
     finally:
         states = _states(outputs)
-        parts = [part.folder.split("/") for state in states for part in state.mapping.parts.values()]
-        _remove_unneeded(mapping_folder, {(place[-2], place[-1]) for place in parts})
-        copies = {state.users.rpartition("/")[2] for state in states if state.users}
-        remove(users_folder, lambda name: name not in copies)
+        keep_only(users_folder, {state.users.rpartition("/")[2] for state in states if state.users})
+        parts: dict[str, set[str]] = {}  # the needed ones, by the run that wrote them
+        for part in (part for state in states for part in state.mapping.parts.values()):
+            run, name = part.folder.split("/")[-2:]
+            parts.setdefault(run, set()).add(name)
+        keep_only(mapping_folder, parts)
+        for run, names in parts.items():
+            keep_only(f"{mapping_folder}/{run}", names)
 
 
 def _states(outputs: Mapping[str, str]) -> list[ChannelState]:
@@ -305,12 +306,9 @@ def _states(outputs: Mapping[str, str]) -> list[ChannelState]:
     return [state for state in found if state]
 
 
-def _remove_unneeded(folder: str, needed: set[tuple[str, str]]) -> None:
-    """Remove from the mapping's folder all parts of copies, (run, part), but those that a state names."""
-    runs = {run for run, _ in needed}
-    remove(folder, lambda name: name not in runs)
-    for run in runs:
-        remove(f"{folder}/{run}", lambda name, run=run: (run, name) not in needed)  # type: ignore[misc]
+def keep_only(folder: str, kept: Collection[str]) -> None:
+    """Remove from a folder of ours what has none of these names."""
+    remove(folder, lambda name: name not in kept)
 
 
 def remove(folder: str, unwanted: Callable[[str], bool]) -> None:

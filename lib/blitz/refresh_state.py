@@ -34,7 +34,7 @@ class Copy:
 
     def is_whole(self) -> bool:
         """Whether its files are as they were written."""
-        return sorted(output_files(self.folder)) == sorted(self.output)
+        return _is_whole(self.folder, self.output)
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,11 @@ class MappingCopy:
 
     def is_whole(self) -> bool:
         """Whether the files of all parts are as they were written."""
-        return all(sorted(output_files(part.folder)) == sorted(part.output) for part in self.parts.values())
+        return all(_is_whole(part.folder, part.output) for part in self.parts.values())
+
+
+def _is_whole(folder: str, output: list[list[Any]]) -> bool:
+    return sorted(output_files(folder)) == sorted(output)
 
 
 @dataclass(frozen=True)
