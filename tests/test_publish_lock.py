@@ -26,14 +26,17 @@ def test_readers_see_whole_tables_only(tmp_path: Path) -> None:
     def read_on() -> None:
         while not stop.is_set():
             try:
-                results.append(seen(path))
+                found = seen(path)
             except InputError as error:  # listed before the swap, opened after it
                 results.append(str(error))
+            else:  # the folder listed when the last file of the old table was just removed: without a file, no columns
+                results.append(found or "no such file: none at all")
 
     reader = threading.Thread(target=read_on)
     reader.start()
     for number in range(60):
-        put("new" if number % 2 else "old", path, f"r{number}")
+        rows = Rows("new" if number % 2 else "old", job=f"job{number}")  # no two tables have files of the same names
+        publish.publish(rows, path, run_id=f"r{number}")  # type: ignore[arg-type]
     stop.set()
     reader.join()
     tables = [found for found in results if isinstance(found, dict)]
