@@ -3,7 +3,9 @@
 import copy
 import csv
 import datetime as dt
+import gzip
 import json
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -13,7 +15,7 @@ import pandas as pd
 import pytest
 
 import compare
-from blitz import channels, tasks
+from blitz import channels, refresh_mapping, tasks
 from blitz.config import load_config
 from blitz.files import RawTable, resolve
 from blitz.pipelines import OrderFeaturePipeline, RunContext
@@ -192,17 +194,20 @@ def test_copies_of_another_time_zone_are_not_read(spark, tmp_path):
     assert rows.loc["21", "item_count"] == 5.0
 
 
-MAPPING_ROWS = [
+MAPPING_ROWS: list[tuple[str | None, ...]] = [
     ("a", "1", "2025-01-01", "7040"),
-    ("a", "1", "2025-01-01", "7040"),  # once in the later mapping
+    ("a", "1", "2025-01-01", "7040"),
     ("b", "2.0", "2025-01-31 23:59:59", None),
     ("d", "4", "not a day", "7041"),
     ("e", "one", None, None),
-    ("f", "5", "2024-12-31", None),
     (None, "6", "2025-01-01", "7040"),
     ('c "x, y"', "3", "2025-03-01", "7041"),
 ]
-LATER_ROWS = [*MAPPING_ROWS[1:4], ("f", "5", "2024-12-30", None), ("g", "7", "2025-06-01", "7040"), *MAPPING_ROWS[6:]]
+NEW_ROWS: list[tuple[str | None, ...]] = [
+    MAPPING_ROWS[1],
+    ("ü", "8", "2025-06-02", None),
+    ("g", "7", "2025-06-01", "7040"),
+]
 
 
 def keyed_by_hand(rows: list[tuple[str | None, ...]]) -> Counter[tuple[str, int | None, str]]:
@@ -217,41 +222,95 @@ def keyed_by_hand(rows: list[tuple[str | None, ...]]) -> Counter[tuple[str, int 
     return Counter(found)
 
 
-def mapping_files(folder: Path, rows: list[tuple[str | None, ...]], kind: str) -> RawTable:
-    """The mapping as two files that have their columns in another order, or one Parquet file."""
-    columns = ["customer_code_ty", "invoice_no", "invoice_date", "store_code"]
-    if kind == "csv":
-        World._csv(folder / "a.csv", rows[:3], columns)
-        turned = pd.DataFrame(rows[3:], columns=columns)[columns[::-1]]
-        turned.to_csv(folder / "b.csv", index=False, quoting=csv.QUOTE_ALL)
-    else:
+def mapping_text(rows: list[tuple[str | None, ...]]) -> str:
+    """The rows as CSV lines, without a header."""
+    return pd.DataFrame(rows).to_csv(index=False, header=False, quoting=csv.QUOTE_ALL)
+
+
+HEAD = "customer_code_ty,invoice_no,invoice_date,store_code"
+TURNED = ",".join(HEAD.split(",")[::-1])  # the columns of the second file stand in another order
+
+
+class RawMapping:
+    """A customer mapping of two CSV files, or of one of another kind."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         folder.mkdir(parents=True)
-        pd.DataFrame(rows, columns=columns).to_parquet(folder / "a.parquet")
-    return resolve([(CUSTOMER_MAPPING, str(folder))])[0]
+
+    def write(self, name: str, rows: list[tuple[str | None, ...]], end: str = "\n") -> None:
+        path = self.folder / name
+        if name.endswith(".parquet"):
+            pd.DataFrame(rows, columns=HEAD.split(",")).to_parquet(path)
+            return
+        is_turned = name == "b.csv"
+        text = f"{TURNED if is_turned else HEAD}\n" + mapping_text([row[::-1] for row in rows] if is_turned else rows)
+        data = (text.removesuffix("\n") + end).encode()
+        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+
+    def table(self) -> RawTable:
+        return resolve([(CUSTOMER_MAPPING, str(self.folder))])[0]
 
 
-@pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_a_copy_of_the_mapping_keeps_parts_and_tells_what_differs(spark, tmp_path, kind):
-    """Expected by a difference of counts in Python."""
-    tables = [mapping_files(tmp_path / name, rows, kind) for name, rows in (("a", MAPPING_ROWS), ("b", LATER_ROWS))]
-    place = f"{tmp_path}/_refresh/customer_mapping"
-    first = mapping_copy(spark, tables[0], "Asia/Kolkata", [], f"{place}/1")
-    second = mapping_copy(spark, tables[1], "Asia/Kolkata", [first], f"{place}/2")
-    kept = [part for part in second.parts if first.parts.get(part) == second.parts[part]]
-    assert kept and len(kept) < len(second.parts)  # that of March, at least
-    assert mapping_copy(spark, tables[1], "Asia/Kolkata", [first, second], f"{place}/3") == second
+@pytest.mark.parametrize(
+    ("name", "end", "later", "parsed"),
+    [
+        pytest.param("a.csv", "\n", [*MAPPING_ROWS, *NEW_ROWS], NEW_ROWS, id="grown"),
+        pytest.param("a.csv", "", [*MAPPING_ROWS, *NEW_ROWS], None, id="grown behind a line that had no end"),
+        pytest.param("a.csv", "\n", [*MAPPING_ROWS[1:], *NEW_ROWS], None, id="changed at its beginning"),
+        pytest.param("a.csv", "\n", MAPPING_ROWS[:4], None, id="cut off"),
+        pytest.param("a.csv", "\n", MAPPING_ROWS, [], id="written again"),
+        pytest.param("b.csv", "\n", [*MAPPING_ROWS, *NEW_ROWS], NEW_ROWS, id="grown, columns in another order"),
+        pytest.param("a.csv.gz", "\n", [*MAPPING_ROWS, *NEW_ROWS], None, id="compressed"),
+        pytest.param("a.parquet", "\n", [*MAPPING_ROWS, *NEW_ROWS], None, id="Parquet"),
+    ],
+)
+def test_a_copy_of_the_mapping_keeps_parts_and_tells_what_differs(
+    spark, tmp_path, monkeypatch, name, end, later, parsed
+):
+    """``parsed``: the rows of the second copy's own part; None where all is read again. Expected by counts in Python."""
+    monkeypatch.setattr(refresh_mapping, "CHUNK", 64)  # so that small files have several
+    other = ("z", "9", "2024-01-01", "7040")
+    raw, place = RawMapping(tmp_path / "raw"), f"{tmp_path}/_refresh/customer_mapping"
+    raw.write("other.csv", [other])
+    raw.write(name, MAPPING_ROWS, end)
+    first = mapping_copy(spark, raw.table(), "Asia/Kolkata", [], f"{place}/1")
+    raw.write(name, later)
+    os.utime(raw.folder / name, (1e9, 1e9))
+    second = mapping_copy(spark, raw.table(), "Asia/Kolkata", [first], f"{place}/2")
+    assert mapping_copy(spark, raw.table(), "Asia/Kolkata", [first, second], f"{place}/3") == second
     assert not [path for path in Path(place).iterdir() if path.name.endswith("-lines")]
-    expected = [keyed_by_hand(rows) for rows in (MAPPING_ROWS, LATER_ROWS)]
-    for copied, rows in zip((first, second), expected, strict=True):
+    own = [part for part in second.parts if part not in first.parts]
+    found = Counter(row for part in own for row in rows_of(part.folder))
+    assert found == keyed_by_hand([other, *later] if parsed is None else parsed)
+    counts = [keyed_by_hand([other, *rows]) for rows in (MAPPING_ROWS, later)]
+    for copied, rows in zip((first, second), counts, strict=True):
         mapping = KeptMapping(spark, copied, place)
-        for name, at in (("ownapp", 1), ("instore", 2)):
-            found = Counter(tuple(row) for row in mapping.keyed(channels.CHANNELS[name]).collect())
-            assert found == Counter((row[at], row[0]) for row in rows.elements())
+        for channel, at in (("ownapp", 1), ("instore", 2)):
+            keyed = Counter(tuple(row) for row in mapping.keyed(channels.CHANNELS[channel]).collect())
+            assert keyed == Counter((row[at], row[0]) for row in rows.elements())
     mapping = KeptMapping(spark, second, f"{place}/2")
-    found = mapping.changes(first)
-    differing = {row for row in {*expected[0], *expected[1]} if expected[0][row] != expected[1][row]}
-    assert found is not None and {tuple(row) for row in found.collect()} == differing
+    changed = mapping.changes(first)
+    differing = {row for row in {*counts[0], *counts[1]} if counts[0][row] != counts[1][row]}
+    assert {tuple(row) for row in changed.collect()} == differing if changed else not differing
     assert mapping.changes(second) is None
+
+
+def rows_of(folder: str) -> list[tuple[str | None, int | None, str]]:
+    """The rows of a part's Parquet files."""
+    table = compare.read(folder).astype(object)
+    return [tuple(None if pd.isna(value) else value for value in row) for row in table.itertuples(index=False)]
+
+
+def test_a_mapping_of_many_parts_is_parsed_as_one_again(spark, tmp_path, monkeypatch):
+    monkeypatch.setattr(refresh_mapping, "MOST_PARTS", 2)
+    raw, copies = RawMapping(tmp_path / "raw"), []
+    for number in range(1, 5):
+        raw.write("a.csv", MAPPING_ROWS[:number])
+        copies = [mapping_copy(spark, raw.table(), "Asia/Kolkata", copies, f"{tmp_path}/_refresh/mapping/{number}")]
+        rows = Counter(row for part in copies[0].parts for row in rows_of(part.folder))
+        assert rows == keyed_by_hand(MAPPING_ROWS[:number])
+        assert len(copies[0].parts) == (1, 2, 1, 2)[number - 1]
 
 
 @pytest.mark.parametrize(
@@ -280,7 +339,7 @@ def test_the_wheel_has_a_command_for_each_job_that_runs_steps():
 
 STATE = ChannelState(
     made_by={"the settings": "a", "the category file": "b"}, start="2023-03-01", end="2025-06-01",
-    inputs={"orders": [["/x/a", 5, 1.0], ["/x/b", 6, 2.0]]}, output=[["p", 3]], mapping=MappingCopy([], "", {}), users=None,
+    inputs={"orders": [["/x/a", 5, 1.0], ["/x/b", 6, 2.0]]}, output=[["p", 3]], mapping=MappingCopy([], "", []), users=None,
     copies={},
 )  # fmt: skip
 

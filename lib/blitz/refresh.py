@@ -43,8 +43,8 @@ CHANGED = "changed_key"
 class Before:
     """How the run before differs from now, as far as the keys that changed depend on it.
 
-    ``mapping_changes``: the rows of the customer mapping that came or went since; None: none did. ``moved``: who became
-    an own-app user or is none any more (``algonomy_id``); None for own app.
+    ``mapping_changes``: the rows of the customer mapping that came or went since; None: none did. ``moved``: its rows
+    of customers who became own-app users or are none any more; None for own app.
     """
 
     end: date
@@ -119,10 +119,10 @@ def files_holding(
 ) -> dict[str, set[str]]:
     """The files that may hold rows of the keys, found in one pass over the key columns alone.
 
-    Returns paths for ``orders`` and ``lines``, and file names for ``output``. CSV files are not looked into: that costs
-    as much as to read them, so all of them may.
+    Returns paths for ``orders`` and ``lines``, and file names for ``output``. All files may that cost as much to look
+    into as to read: CSV, and those of in-store, whose keys are texts of three columns.
     """
-    paths = {name: _parquet_paths(table) for name, table in tables.items()}
+    paths = {name: set() if channel.is_local else _parquet_paths(table) for name, table in tables.items()}
     scans = {
         name: sources.read_with(spark, table.only(paths[name]), timezone, "_metadata.file_name")
         for name, table in tables.items()
@@ -172,9 +172,9 @@ class Changed:
         }
         self.counter = Counter()
 
-    def keys(self, mapping: KeptMapping, since: date | None, folder: str) -> DataFrame:
+    def keys(self, since: date | None, folder: str) -> DataFrame:
         """The distinct keys, as ``changed_key``, written to ``folder`` and read from there."""
-        parts = [*self._in_new_files(), *self._of_customers(mapping), *self._in_opened_window()]
+        parts = [*self._in_new_files(), *self._of_customers(), *self._in_opened_window()]
         parts += self._since(since) if since else []
         if not parts:
             parts = [self._read(self.orders).where(F.lit(False)).select(self.channel.order_key())]
@@ -214,15 +214,9 @@ class Changed:
             DataFrame.unionByName, [self._read(part).withColumn("is_new", F.lit(is_new)) for part, is_new in parts]
         )
 
-    def _of_customers(self, mapping: KeptMapping) -> list[DataFrame]:
-        found = []
-        if self.before.mapping_changes is not None:
-            found.append(self.before.mapping_changes.select(key_column(self.channel)))
-        if self.before.moved is not None:
-            is_moved = F.col("customer") == F.col("algonomy_id")
-            of_moved = mapping.keyed(self.channel).join(self.before.moved, is_moved, "left_semi")
-            found.append(of_moved.select("order_key"))
-        return found
+    def _of_customers(self) -> list[DataFrame]:
+        rows = (self.before.mapping_changes, self.before.moved)
+        return [each.select(key_column(self.channel)) for each in rows if each is not None]
 
     def _in_opened_window(self) -> list[DataFrame]:
         if self.settings.end == self.before.end:

@@ -1,4 +1,4 @@
-"""Rows that came or went between two tables that refreshes keep, compared once for all channels."""
+"""What refreshes find out by comparing tables that they keep, each written once for all channels."""
 
 from collections.abc import Callable, Hashable
 from threading import Lock
@@ -9,22 +9,22 @@ from pyspark.sql import functions as F
 from blitz import storage
 
 
-class Differences:
-    """The differences from older tables, each written once below ``folder-…``: Swiggy and in-store ask side by side."""
+class WrittenOnce:
+    """Tables that are each written once below ``folder-…``: Swiggy and in-store ask for them side by side."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._found: dict[Hashable, DataFrame] = {}
         self._one_at_a_time = Lock()
 
-    def since(self, older: Hashable, compare: Callable[[], DataFrame]) -> DataFrame:
-        """The rows that ``compare`` gives for the older table of this name; it is called for the first who asks."""
+    def get(self, name: Hashable, compute: Callable[[], DataFrame]) -> DataFrame:
+        """The rows that ``compute`` gives for this name; it is called for the first who asks."""
         with self._one_at_a_time:
-            if older not in self._found:
-                rows, path = compare(), storage.spark_path(f"{self._folder}-{len(self._found)}")
+            if name not in self._found:
+                rows, path = compute(), storage.spark_path(f"{self._folder}-{len(self._found)}")
                 rows.write.mode("overwrite").parquet(path)
-                self._found[older] = rows.sparkSession.read.schema(rows.schema).parquet(path)
-            return self._found[older]
+                self._found[name] = rows.sparkSession.read.schema(rows.schema).parquet(path)
+            return self._found[name]
 
 
 def differing(one: DataFrame, other: DataFrame) -> DataFrame:

@@ -24,7 +24,7 @@ from blitz.publish import Format, Published, inspect, read_output
 from blitz.publish_months import month_of, publish_months
 from blitz.refresh import CHANGED, Before, Changed, ChangedReader, MappedReader, files_holding
 from blitz.refresh_copies import copied
-from blitz.refresh_differences import Differences, differing
+from blitz.refresh_differences import WrittenOnce, differing
 from blitz.refresh_mapping import KeptMapping, mapping_copy
 from blitz.refresh_state import (
     Changes,
@@ -158,10 +158,10 @@ class RefreshPipeline(OrderFeaturePipeline):
     ) -> str | None:
         """Compute and publish what changed; returns why that cannot be, or None."""
         old = read_output(self.spark, self.output_path)
-        moved = self._kept_users.moved(before.users) if before.users else None
+        moved = self._mapping.of_customers(before.users, self._kept_users.moved(before.users)) if before.users else None
         self._before = Before(date.fromisoformat(before.end), self._mapping.changes(before.mapping), moved, old)
         self._changed = Changed(self, tables["orders"], raw, found, self._before)
-        keys = self._changed.keys(self._mapping, self._since, f"{self._folder}/keys-{self.context.run_id}")
+        keys = self._changed.keys(self._since, f"{self._folder}/keys-{self.context.run_id}")
         number = keys.count()
         self._keys = F.broadcast(keys) if number <= MOST_BROADCAST else keys
         if number == 0 and not self._changed.unseen and before.start == self.settings.start.isoformat():
@@ -248,7 +248,7 @@ class KeptUsers:
         self._spark, self._orders, self._format = spark, orders, fmt
         self._is_written = False
         self._one_at_a_time = Lock()  # Swiggy and in-store run side by side
-        self._differences = Differences(f"{folder}-moved")
+        self._moved = WrittenOnce(f"{folder}-moved")
 
     def write(self) -> None:
         """Write the copy, once for all channels."""
@@ -261,7 +261,7 @@ class KeptUsers:
 
     def moved(self, before: str) -> DataFrame:
         """``algonomy_id`` of those who are in this copy or in an older one alone; after ``write``."""
-        return self._differences.since(
+        return self._moved.get(
             before, lambda: differing(*[read_output(self._spark, each) for each in (self.folder, before)])
         )
 
@@ -291,13 +291,8 @@ def refresh(
     finally:
         states = _states(outputs)
         keep_only(users_folder, {state.users.rpartition("/")[2] for state in states if state.users})
-        parts: dict[str, set[str]] = {}  # the needed ones, by the run that wrote them
-        for part in (part for state in states for part in state.mapping.parts.values()):
-            run, name = part.folder.split("/")[-2:]
-            parts.setdefault(run, set()).add(name)
+        parts = {part.folder.rpartition("/")[2] for state in states for part in state.mapping.parts}
         keep_only(mapping_folder, parts)
-        for run, names in parts.items():
-            keep_only(f"{mapping_folder}/{run}", names)
 
 
 def _states(outputs: Mapping[str, str]) -> list[ChannelState]:

@@ -38,11 +38,21 @@ class Copy:
 
 
 @dataclass(frozen=True)
-class Part:
-    """A part of a copy of the customer mapping: ``fingerprint``, its number of raw rows and the sum of their hashes;
-    ``folder`` and ``output``, where its typed rows stand, and name and size of the files."""
+class Piece:
+    """Bytes of a raw file, from ``start`` until before ``end``; ``digest``: see refresh_mapping.py."""
 
-    fingerprint: list[int]
+    path: str
+    start: int
+    end: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a copy of the customer mapping: the typed rows of some pieces of its files; ``folder`` and ``output``,
+    where they stand, and name and size of the files there."""
+
+    pieces: list[Piece]
     folder: str
     output: list[list[Any]]
 
@@ -53,11 +63,11 @@ class MappingCopy:
 
     files: list[list[Any]]
     typed_by: str
-    parts: dict[str, Part]
+    parts: list[Part]
 
     def is_whole(self) -> bool:
         """Whether the files of all parts are as they were written."""
-        return all(_is_whole(part.folder, part.output) for part in self.parts.values())
+        return all(_is_whole(part.folder, part.output) for part in self.parts)
 
 
 def _is_whole(folder: str, output: list[list[Any]]) -> bool:
@@ -94,7 +104,9 @@ def read_state(path: str) -> ChannelState | None:
     try:
         body = json.loads(storage.read_bytes(path))
         body["copies"] = {name: [Copy(**copy) for copy in copies] for name, copies in body["copies"].items()}
-        parts = {name: Part(**part) for name, part in body["mapping"]["parts"].items()}
+        for part in body["mapping"]["parts"]:
+            part["pieces"] = [Piece(**piece) for piece in part["pieces"]]
+        parts = [Part(**part) for part in body["mapping"]["parts"]]
         body["mapping"] = MappingCopy(**{**body["mapping"], "parts": parts})
         return ChannelState(**body)
     except (ValueError, TypeError, KeyError, AttributeError):
