@@ -4,6 +4,7 @@ import logging
 import time
 from collections import Counter as Occurrences
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from datetime import date
 from threading import Lock
 from typing import Any
@@ -54,6 +55,19 @@ def state_folder(output_path: str, name: str) -> str:
     return f"{output_path.rstrip('/').rpartition('/')[0]}/_refresh/{name}"
 
 
+@dataclass(frozen=True)
+class Renewal:
+    """What a refresh computes anew: the rows of ``keys`` (``changed_key``), found by ``changed``.
+
+    ``old``: the output as it was; ``held``: its files that may hold rows of the keys.
+    """
+
+    changed: Changed
+    keys: DataFrame
+    old: DataFrame
+    held: set[str]
+
+
 class _OtherColumns(Exception):
     """The new rows have other columns than the output: its files cannot be kept."""
 
@@ -85,15 +99,12 @@ class RefreshPipeline(OrderFeaturePipeline):
         self._state = f"{self._folder}/state.json"
         self._details: dict[str, Any] = {}
         self._started = time.monotonic()
-        self._before: Before | None = None
-        self._changed: Changed | None = None
-        self._keys: DataFrame | None = None
-        self._held: set[str] = set()
+        self._renewal: Renewal | None = None  # while all is computed
 
     @property
     def quarantine_name(self) -> str:
         """The folder of the rejected rows; those of new files stand apart from a full computation's."""
-        return self.channel.name if self._changed is None else f"{self.channel.name}_new_files"
+        return self.channel.name if self._renewal is None else f"{self.channel.name}_new_files"
 
     def run(self) -> DataFrame:
         """Refresh and publish; returns the order features as published. Raises as OrderFeaturePipeline does."""
@@ -145,7 +156,7 @@ class RefreshPipeline(OrderFeaturePipeline):
     def _compute_all(self, reason: str) -> None:
         log.info("%s: computed from all files: %s", self.channel.name, reason)
         self._details = {"computed": "all", "reason": reason}
-        self._before = self._changed = self._keys = None
+        self._renewal = None
         self._reader = MappedReader(self.spark, self._raw, self.settings.timezone, self._mapping)
         super().run()
 
@@ -157,23 +168,20 @@ class RefreshPipeline(OrderFeaturePipeline):
         found: Changes,
     ) -> str | None:
         """Compute and publish what changed; returns why that cannot be, or None."""
-        old = read_output(self.spark, self.output_path)
+        old, zone = read_output(self.spark, self.output_path), self.settings.timezone
         moved = self._mapping.of_customers(before.users, self._kept_users.moved(before.users)) if before.users else None
-        self._before = Before(date.fromisoformat(before.end), self._mapping.changes(before.mapping), moved, old)
-        self._changed = Changed(self, tables["orders"], raw, found, self._before)
-        keys = self._changed.keys(self._since, f"{self._folder}/keys-{self.context.run_id}")
+        then = Before(date.fromisoformat(before.end), self._mapping.changes(before.mapping), moved, old)
+        changed = Changed(self, tables["orders"], raw, found, then)
+        keys = changed.keys(self._since, f"{self._folder}/keys-{self.context.run_id}")
         number = keys.count()
-        self._keys = F.broadcast(keys) if number <= MOST_BROADCAST else keys
-        if number == 0 and not self._changed.unseen and before.start == self.settings.start.isoformat():
+        if number == 0 and not changed.unseen and before.start == self.settings.start.isoformat():
             self._leave_as_it_is(old)
             return None
         self._details = {"computed": "changed", "changed_keys": number}
-        zone = self.settings.timezone
-        held = files_holding(self.spark, self.channel, tables, zone, old, self._keys)
-        self._held = held["output"]
-        self._reader = ChangedReader(
-            self.spark, self._raw, zone, self._mapping, self._keys, tables, held, self._changed.unseen
-        )
+        keys = F.broadcast(keys) if number <= MOST_BROADCAST else keys
+        held = files_holding(self.spark, self.channel, tables, zone, old, keys)
+        self._renewal = Renewal(changed, keys, old, held["output"])
+        self._reader = ChangedReader(self.spark, self._raw, zone, self._mapping, keys, tables, held, changed.unseen)
         try:
             super().run()
         except _OtherColumns:
@@ -191,36 +199,35 @@ class RefreshPipeline(OrderFeaturePipeline):
         return None if self.channel.name == "ownapp" else read_output(self.spark, self._kept_users.folder)
 
     def _accounts(self, counter: Counter, mappings: Mappings) -> list[Account]:
-        return super()._accounts(counter, mappings) + (self._changed.accounts() if self._changed else [])
+        return super()._accounts(counter, mappings) + (self._renewal.changed.accounts() if self._renewal else [])
 
     def _publish(self, features: DataFrame, check: Callable[[int], None]) -> Published:
         zone = self.settings.timezone
         month = F.date_format(local_time(F.col("order_placed_datetime"), zone), "yyyy-MM")
         keep: set[str] = set()
-        if self._before is not None and self._keys is not None:
-            old = self._before.output
-            if old.dtypes != features.dtypes:
+        if self._renewal is not None:
+            if self._renewal.old.dtypes != features.dtypes:
                 raise _OtherColumns
             names = dict(output_files(self.output_path))
-            keep, rewritten = self._files(names)
+            keep, rewritten = self._files(names, self._renewal.held)
             if rewritten:
-                features = features.unionByName(self._unchanged_rows(old, rewritten, self._keys))
+                features = features.unionByName(self._unchanged_rows(rewritten, self._renewal))
             self._details |= {
                 "files_kept": len(keep),
                 "months_rewritten": sorted({month_of(name) for name in names if name not in keep}),
             }
         return publish_months(features, month, self.output_path, run_id=self.context.run_id, keep=keep, check=check)
 
-    def _files(self, names: Mapping[str, int]) -> tuple[set[str], list[str]]:
+    def _files(self, names: Mapping[str, int], held: Collection[str]) -> tuple[set[str], list[str]]:
         """Of the output's files (name and size) those that stay, and those that are written again: they hold changed
-        keys or the first days of the window's month, or are too small. Files of months before go."""
+        keys (``held``) or the first days of the window's month, or are too small. Files of months before go."""
         start = self.settings.start
         sizes = {name: size for name, size in names.items() if month_of(name) >= f"{start:%Y-%m}"}
         is_cut = {name for name in sizes if start.day > 1 and month_of(name) == f"{start:%Y-%m}"}
         small = [name for name, size in sizes.items() if size < SMALL_FILE]
         per_month = Occurrences(month_of(name) for name in small)
         merged = {name for name in small if per_month[month_of(name)] > MOST_SMALL_FILES}
-        again = sizes.keys() & (self._held | is_cut | merged)
+        again = sizes.keys() & ({*held} | is_cut | merged)
         return sizes.keys() - again, sorted(again)
 
     def _is_out(self) -> Any:
@@ -228,11 +235,11 @@ class RefreshPipeline(OrderFeaturePipeline):
         first = F.lit(self.settings.start.isoformat()).cast("timestamp")
         return local_time(F.col("order_placed_datetime"), self.settings.timezone) < first
 
-    def _unchanged_rows(self, old: DataFrame, names: list[str], keys: DataFrame) -> DataFrame:
+    def _unchanged_rows(self, names: list[str], renewal: Renewal) -> DataFrame:
         folder = self.output_path.rstrip("/")
         paths = [storage.spark_path(f"{folder}/{name}", literal=True) for name in names]
-        rows = self.spark.read.schema(old.schema).parquet(*paths).where(~self._is_out())
-        return rows.join(keys, published_key(self.channel) == F.col(CHANGED), "left_anti")
+        rows = self.spark.read.schema(renewal.old.schema).parquet(*paths).where(~self._is_out())
+        return rows.join(renewal.keys, published_key(self.channel) == F.col(CHANGED), "left_anti")
 
 
 class KeptUsers:
