@@ -168,11 +168,14 @@ def main() -> int:
     paths = [compare.output_paths(json.loads(conf.read_text())) for conf in (full, refreshed)]
     differ = False
     for name in CHANNELS.split(","):
-        problems = compare.file_differences(paths[0][name], paths[1][name], compare.KEYS[name], True)
+        problems = compare.exact_differences(paths[0][name], paths[1][name], compare.KEYS[name])
         differ |= bool(problems)
         print(*(problems or [f"{name}: equal, every column"]), sep="\n", flush=True)
     if not differ:
-        put("refresh.py", f"{circumstances()} {orders:,} orders, spark.driver.memory={DRIVER_MEMORY}.\n\n{text}")
+        put(
+            f"refresh.py {orders}",
+            f"{circumstances()} {orders:,} orders, spark.driver.memory={DRIVER_MEMORY}.\n\n{text}",
+        )
     return int(differ or results["refresh with June"].seconds > MOST_RATIO * results["full run"].seconds)
 
 
