@@ -79,28 +79,31 @@ def file_differences(expected: str, actual: str, keys: list[str], ordered_column
 
 
 def exact_differences(expected: str, actual: str, keys: list[str]) -> list[str]:
-    """What differs between two Parquet folders or files to the last bit, a line per column, at any size: DuckDB sums a
-    hash of each column's values with their row's keys, whatever the order of the rows."""
+    """What differs between two Parquet folders or files, a line per column, at any size, fractions to the last bit:
+    DuckDB sums a hash of each column's values with their row's keys, whatever the order of the rows."""
     both = [_described(path) for path in (expected, actual)]
-    if found := _name_problems(*map(list, both), ordered=True):
+    names = [[name for name, _ in columns] for columns, _ in both]
+    if found := _name_problems(*names, ordered=True):
         return found
     if both[0] != both[1]:
         return ["columns of other types"]
-    counts, *sums = zip(*(_hashed(path, list(both[0]), keys) for path in (expected, actual)), strict=True)
+    counts, *sums = zip(*(_hashed(path, names[0], keys) for path in (expected, actual)), strict=True)
     if counts[0] != counts[1]:
         return [f"{counts[1]:,} rows instead of {counts[0]:,}"]
-    return [f"{name}: differs" for name, (one, other) in zip(both[0], sums, strict=True) if one != other]
+    return [f"{name}: differs" for name, (one, other) in zip(names[0], sums, strict=True) if one != other]
 
 
 def _table(path: str) -> str:
-    files = f"{path.rstrip('/')}/*.parquet" if Path(path).is_dir() else path
-    return "read_parquet('{}')".format(files.replace("'", "''"))
+    """A table's files as DuckDB takes them."""
+    files = sorted(Path(path).glob("*.parquet")) if Path(path).is_dir() else [Path(path)]
+    return "[{}]".format(", ".join("'{}'".format(str(file).replace("'", "''")) for file in files))
 
 
-def _described(path: str) -> dict[str, str]:
-    """The columns of a table and their types, in order."""
-    found = duckdb.sql(f"DESCRIBE SELECT * FROM {_table(path)}").fetchall()
-    return {name: kind for name, kind, *_ in found}
+def _described(path: str) -> tuple[list[tuple[str, str]], set[tuple[str, ...]]]:
+    """The columns of a table in order, with their types, and those that its files hold: each may have its own."""
+    columns = duckdb.sql(f"DESCRIBE SELECT * FROM read_parquet({_table(path)})").fetchall()
+    held = duckdb.sql(f"SELECT DISTINCT name, type, logical_type FROM parquet_schema({_table(path)}) WHERE type != ''")
+    return [(name, kind) for name, kind, *_ in columns], set(held.fetchall())
 
 
 def _hashed(path: str, names: list[str], keys: list[str]) -> tuple[int, ...]:
@@ -108,7 +111,7 @@ def _hashed(path: str, names: list[str], keys: list[str]) -> tuple[int, ...]:
     quoted = {name: '"' + name.replace('"', '""') + '"' for name in names}
     key = ", ".join(quoted[name] for name in keys)
     sums = ", ".join(f"sum(hash({key}, {quoted[name]})::HUGEINT)" for name in names)
-    return tuple(duckdb.sql(f"SELECT count(*), {sums} FROM {_table(path)}").fetchall()[0])
+    return tuple(duckdb.sql(f"SELECT count(*), {sums} FROM read_parquet({_table(path)})").fetchall()[0])
 
 
 def _name_problems(expected: list[str], actual: list[str], ordered: bool) -> list[str]:

@@ -95,6 +95,9 @@ def test_exact_differences_are_found_in_every_column_whatever_the_order_of_rows(
     ]
     found = compare.exact_differences(good, in_file(swapped, tmp_path / "swapped"), ["id"])
     assert found == ["c1: differs", "names: differs", "share: differs"]
+    small = turned.iloc[20:].astype({"c2": "int32"})
+    in_file(small, parts / "20.parquet")  # one file of two
+    assert compare.exact_differences(good, str(parts), ["id"]) == ["columns of other types"]
     fewer = in_file(frame(49), tmp_path / "fewer")
     assert compare.exact_differences(good, fewer, ["id"]) == ["49 rows instead of 50"]
     less = in_file(frame().drop(columns="c3"), tmp_path / "less")

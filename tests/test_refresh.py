@@ -17,6 +17,7 @@ import pytest
 import compare
 from blitz import channels, refresh_mapping, tasks
 from blitz.config import load_config
+from blitz.errors import InputError
 from blitz.files import RawTable, resolve
 from blitz.pipelines import OrderFeaturePipeline, RunContext
 from blitz.refresh_cli import main
@@ -232,7 +233,7 @@ TURNED = ",".join(HEAD.split(",")[::-1])  # the columns of the second file stand
 
 
 class RawMapping:
-    """A customer mapping of two CSV files, or of one of another kind."""
+    """A customer mapping of several files of which some are compressed, or Parquet."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -245,7 +246,8 @@ class RawMapping:
             return
         is_turned = name == "b.csv"
         text = f"{TURNED if is_turned else HEAD}\n" + mapping_text([row[::-1] for row in rows] if is_turned else rows)
-        data = (text.removesuffix("\n") + end).encode()
+        text = text.replace("\n", "\r\n") if end == "\r\n" else text
+        data = (text.rstrip("\r\n") + end).encode()
         path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
 
     def table(self) -> RawTable:
@@ -257,6 +259,8 @@ class RawMapping:
     [
         pytest.param("a.csv", "\n", [*MAPPING_ROWS, *NEW_ROWS], NEW_ROWS, id="grown"),
         pytest.param("a.csv", "", [*MAPPING_ROWS, *NEW_ROWS], None, id="grown behind a line that had no end"),
+        pytest.param("a.csv", "", MAPPING_ROWS, [], id="written again, the last line without an end"),
+        pytest.param("a.csv", "\r\n", [*MAPPING_ROWS, *NEW_ROWS], NEW_ROWS, id="grown, lines of Windows"),
         pytest.param("a.csv", "\n", [*MAPPING_ROWS[1:], *NEW_ROWS], None, id="changed at its beginning"),
         pytest.param("a.csv", "\n", MAPPING_ROWS[:4], None, id="cut off"),
         pytest.param("a.csv", "\n", MAPPING_ROWS, [], id="written again"),
@@ -275,7 +279,7 @@ def test_a_copy_of_the_mapping_keeps_parts_and_tells_what_differs(
     raw.write("other.csv", [other])
     raw.write(name, MAPPING_ROWS, end)
     first = mapping_copy(spark, raw.table(), "Asia/Kolkata", [], f"{place}/1")
-    raw.write(name, later)
+    raw.write(name, later, end)
     os.utime(raw.folder / name, (1e9, 1e9))
     second = mapping_copy(spark, raw.table(), "Asia/Kolkata", [first], f"{place}/2")
     assert mapping_copy(spark, raw.table(), "Asia/Kolkata", [first, second], f"{place}/3") == second
@@ -302,15 +306,71 @@ def rows_of(folder: str) -> list[tuple[str | None, int | None, str]]:
     return [tuple(None if pd.isna(value) else value for value in row) for row in table.itertuples(index=False)]
 
 
+class GrowingMapping(RawMapping):
+    """A mapping that is copied again and again, each time beside the copy before."""
+
+    def __init__(self, spark, root: Path) -> None:
+        super().__init__(root / "raw")
+        self.spark, self.root, self.copies, self.number = spark, root, [], 0
+
+    def copied(self) -> list[Counter[tuple[str | None, int | None, str]]]:
+        """The rows of each part of the next copy."""
+        self.number += 1
+        place = f"{self.root}/_refresh/customer_mapping/{self.number}"
+        self.copies = [mapping_copy(self.spark, self.table(), "Asia/Kolkata", self.copies, place)]
+        return [Counter(rows_of(part.folder)) for part in self.copies[0].parts]
+
+
+def test_files_of_a_mapping_grow_change_come_and_go(spark, tmp_path):
+    raw, rows = GrowingMapping(spark, tmp_path), MAPPING_ROWS
+    raw.write("a.csv", rows[:2])
+    raw.write("c.csv", rows[2:3])
+    assert raw.copied() == [keyed_by_hand(rows[:3])]
+    raw.write("a.csv", rows[:4])
+    raw.write("c.csv", [rows[2], rows[4]])
+    raw.write("d.csv", NEW_ROWS)
+    assert raw.copied() == [keyed_by_hand(rows[:3]), keyed_by_hand([*rows[2:5], *NEW_ROWS])]
+    raw.write("c.csv", [rows[6], rows[4]])  # with it the first part is lost, and so the beginning of a.csv
+    assert sum(raw.copied(), Counter()) == keyed_by_hand([*rows[:4], rows[6], rows[4], *NEW_ROWS])
+    (raw.folder / "d.csv").unlink()
+    assert sum(raw.copied(), Counter()) == keyed_by_hand([*rows[:4], rows[6], rows[4]])
+
+
+def test_a_tail_of_a_mapping_is_read_as_in_its_file(spark, tmp_path, monkeypatch):
+    raw = GrowingMapping(spark, tmp_path)
+    raw.write("a.csv", MAPPING_ROWS)
+    raw.copied()
+    with (raw.folder / "a.csv").open("ab") as file:
+        file.write("\ufeffh,8,,\n\nk,9,,".encode())  # a mark of UTF-8, an empty line, a last line without an end
+    found = raw.copied()
+    assert found[1] == {("\ufeffh", 8, "8"): 1, ("k", 9, "9"): 1}
+    raw.copies = []
+    assert raw.copied() == [sum(found, Counter())]
+    monkeypatch.setattr(refresh_mapping, "MOST_TAIL", 10)
+    raw.write("a.csv", [*MAPPING_ROWS, *NEW_ROWS])
+    assert raw.copied() == [keyed_by_hand([*MAPPING_ROWS, *NEW_ROWS])]
+
+
+def test_a_mapping_that_is_written_while_it_is_read_is_refused(spark, tmp_path, monkeypatch):
+    raw, write = GrowingMapping(spark, tmp_path), refresh_mapping._write
+
+    def write_while_it_changes(*arguments: Any) -> None:
+        write(*arguments)
+        raw.write("a.csv", [*MAPPING_ROWS, *NEW_ROWS])
+
+    raw.write("a.csv", MAPPING_ROWS)
+    monkeypatch.setattr(refresh_mapping, "_write", write_while_it_changes)
+    with pytest.raises(InputError, match=f"^{raw.folder}: was written while it was read; run again"):
+        raw.copied()
+
+
 def test_a_mapping_of_many_parts_is_parsed_as_one_again(spark, tmp_path, monkeypatch):
     monkeypatch.setattr(refresh_mapping, "MOST_PARTS", 2)
-    raw, copies = RawMapping(tmp_path / "raw"), []
-    for number in range(1, 5):
+    raw = GrowingMapping(spark, tmp_path)
+    for number, parts in enumerate((1, 2, 1, 2), start=1):
         raw.write("a.csv", MAPPING_ROWS[:number])
-        copies = [mapping_copy(spark, raw.table(), "Asia/Kolkata", copies, f"{tmp_path}/_refresh/mapping/{number}")]
-        rows = Counter(row for part in copies[0].parts for row in rows_of(part.folder))
-        assert rows == keyed_by_hand(MAPPING_ROWS[:number])
-        assert len(copies[0].parts) == (1, 2, 1, 2)[number - 1]
+        found = raw.copied()
+        assert sum(found, Counter()) == keyed_by_hand(MAPPING_ROWS[:number]) and len(found) == parts
 
 
 @pytest.mark.parametrize(

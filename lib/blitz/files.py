@@ -50,14 +50,12 @@ class RawColumn:
 
 @dataclass(frozen=True)
 class FileGroup:
-    """Files of one table that can be read with one schema; ``width`` is the number of columns in a CSV header, which is
-    the first line of each file if ``has_header``."""
+    """Files of one table that can be read with one schema; ``width`` is the number of columns in a CSV header."""
 
     format: str
     columns: tuple[RawColumn, ...]
     width: int
     paths: tuple[str, ...] = ()
-    has_header: bool = True
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ class RawTable:
     def from_folders(self, folders: Iterable[str]) -> "RawTable":
         """The table, read from the files of other folders. Raises as ``resolve`` does."""
         parts = resolve([(self.spec, folder) for folder in folders])
-        groups = _grouped(group for part in parts for group in part.groups)
+        groups = grouped(group for part in parts for group in part.groups)
         return replace(self, groups=groups, files=tuple(info for part in parts for info in part.files))
 
 
@@ -114,11 +112,11 @@ def _resolve_one(spec: TableSpec, path: str, problems: list[str], unlisted: dict
         shapes = list(pool.map(lambda info: _shape(info.path, spec), files))
     problems += [shape for shape in shapes if isinstance(shape, str)]
     read = zip(files, shapes, strict=True)
-    groups = _grouped(replace(shape, paths=(info.path,)) for info, shape in read if not isinstance(shape, str))
+    groups = grouped(replace(shape, paths=(info.path,)) for info, shape in read if not isinstance(shape, str))
     return RawTable(spec, path, groups, files)
 
 
-def _grouped(groups: Iterable[FileGroup]) -> tuple[FileGroup, ...]:
+def grouped(groups: Iterable[FileGroup]) -> tuple[FileGroup, ...]:
     """The groups, those that can be read with one schema as one."""
     paths: dict[FileGroup, list[str]] = {}
     for group in groups:

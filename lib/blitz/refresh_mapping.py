@@ -2,24 +2,24 @@
 
 A mapping is an export that grows at its end and is written again as a whole. The copy therefore stands in parts, each
 with the typed rows of some pieces of the raw files: whole files, and what later stood behind the pieces known before.
-Of each piece of a CSV file a digest of its bytes is kept. A part whose pieces still begin their files stays as it is,
-and the rest alone is parsed: at 7.1 million lines 0.4 s on the driver, where a hash of each line took 26 processor
-seconds of Spark (2026-11-26, 2 cores). A file that is no plain CSV, or that the driver cannot read by ranges (HDFS and
-the like), is parsed as a whole when it changes.
+Of each piece of a CSV file a digest of its bytes is kept. A part whose pieces all still begin their files stays as it
+is, and the rest alone is parsed: at 7.1 million lines 0.4 s on the driver, where a hash of each line took 26 processor
+seconds of Spark (2026-11-26, 2 cores). A file that is compressed or no CSV, or that the driver cannot read by ranges
+(HDFS and the like), is not looked into: when it changes, the parts that hold any of it are parsed again.
 """
 
 import hashlib
 from collections.abc import Collection, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import cache
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from blitz import sources, storage
 from blitz.channels import CHANNELS, Channel
-from blitz.files import RawTable
+from blitz.errors import InputError
+from blitz.files import RawTable, grouped
 from blitz.orders import mapping_key
 from blitz.refresh_differences import WrittenOnce, differing
 from blitz.refresh_state import MappingCopy, Part, Piece, described, output_files, typed_by
@@ -28,6 +28,7 @@ MOST_PARTS = 24  # then all is parsed again, as one: Spark lists more than 32 fo
 MOST_TAIL = 256 * 1024 * 1024  # bytes behind what is known of a file; they go through the driver's memory
 CHUNK = 16 * 1024 * 1024
 THREADS = 8
+Range = tuple[str, int, int]  # path, start and end of some bytes
 SCHEMA = "customer string, app_key bigint, instore_key string"
 
 
@@ -41,14 +42,18 @@ def mapping_copy(
     for copy in usable:
         if copy.files == files:
             return copy
-    kept = _kept(table, usable[0]) if usable else []
+    kept = max((_kept(table, copy) for copy in _distinct(usable)), key=_size, default=[])
     missing = _missing(table, kept)
-    if len(kept) >= MOST_PARTS or any(piece.start and piece.end - piece.start > MOST_TAIL for piece in missing):
+    if len(kept) >= MOST_PARTS or any(start and end - start > MOST_TAIL for _, start, end in missing):
         kept, missing = [], _missing(table, [])
     if not missing:
         return MappingCopy(files, typed, kept)
-    _write(spark, table, timezone, missing, folder)
-    return MappingCopy(files, typed, [*kept, Part(missing, folder, output_files(folder))])
+    looks = _looked_into(missing)
+    pieces = [Piece(*each, *looks[each]) for each in missing]
+    _write(spark, table, timezone, pieces, folder)
+    if described(storage.list_files(table.path)) != files:  # what was parsed may be half of what was looked into
+        raise InputError(f"{table.path}: was written while it was read; run again when it is complete")
+    return MappingCopy(files, typed, [*kept, Part(pieces, folder, output_files(folder))])
 
 
 class KeptMapping:
@@ -100,53 +105,79 @@ def _typed_by(table: RawTable, timezone: str) -> str:
     return hashlib.sha256(f"{typed_by(table.spec, timezone)} {SCHEMA}".encode()).hexdigest()
 
 
+def _distinct(copies: Sequence[MappingCopy]) -> list[MappingCopy]:
+    return [copy for at, copy in enumerate(copies) if copy not in copies[:at]]
+
+
+def _size(parts: Sequence[Part]) -> int:
+    """How many raw bytes the parts hold."""
+    return sum(piece.end - piece.start for part in parts for piece in part.pieces)
+
+
 def _kept(table: RawTable, before: MappingCopy) -> list[Part]:
     """The parts whose pieces all stand where they stood, with nothing before them that is new."""
     sizes = {info.path: info.size for info in table.files}
-    was = [tuple(file) for file in before.files]
+    was = {tuple(file) for file in before.files}
     same = {path for path, size, time in described(table.files) if (path, size, time) in was}
+    pieces = sorted((piece for part in before.parts for piece in part.pieces), key=lambda piece: piece.start)
+    fitting = [piece for piece in pieces if piece.digest and piece.end <= sizes.get(piece.path, 0)]
+    looks = _looked_into([_range(piece) for piece in fitting if piece.path not in same])
 
-    @cache
     def stands(piece: Piece) -> bool:
         if piece.path in same:
             return True
-        is_inside = piece.digest != "" and piece.end <= sizes.get(piece.path, 0)
-        return is_inside and _digest(piece.path, piece.start, piece.end) == piece.digest
+        can_follow = piece.ends_line or piece.end == sizes.get(piece.path)
+        return can_follow and looks.get(_range(piece)) == (piece.digest, piece.ends_line)
 
     parts, lost = before.parts, True
     while lost:  # a part that is lost leaves a gap before the pieces of others
         ends: dict[str, int] = {}
-        for piece in sorted((piece for part in parts for piece in part.pieces), key=lambda piece: piece.start):
-            if piece.start == ends.get(piece.path, 0) and stands(piece):
+        held = {piece for part in parts for piece in part.pieces}
+        for piece in pieces:
+            if piece in held and piece.start == ends.get(piece.path, 0) and stands(piece):
                 ends[piece.path] = piece.end
         kept = [part for part in parts if all(piece.end <= ends.get(piece.path, 0) for piece in part.pieces)]
         parts, lost = kept, len(kept) < len(parts)
     return parts
 
 
-def _missing(table: RawTable, kept: Sequence[Part]) -> list[Piece]:
+def _missing(table: RawTable, kept: Sequence[Part]) -> list[Range]:
     """What of the files is in no part: whole files, and what stands behind the parts' pieces."""
-    pieces = []
-    for info in table.files:
-        start = max((piece.end for part in kept for piece in part.pieces if piece.path == info.path), default=0)
-        if start < info.size:
-            pieces.append(Piece(info.path, start, info.size, _digest(info.path, start, info.size)))
-    return pieces
+    ends: dict[str, int] = {}
+    for piece in (piece for part in kept for piece in part.pieces):
+        ends[piece.path] = max(piece.end, ends.get(piece.path, 0))
+    found = [(info.path, ends.get(info.path, 0), info.size) for info in table.files]
+    return [(path, start, end) for path, start, end in found if start < end]
 
 
-def _digest(path: str, start: int, end: int) -> str:
-    """A digest of some bytes of a file; empty where nothing can follow them: they do not end a line, or are no text."""
-    is_plain = path.lower().endswith((".csv", ".txt")) and (storage.is_local(path) or storage.is_s3(path))
-    if not is_plain:
-        return ""
+def _range(piece: Piece) -> Range:
+    return piece.path, piece.start, piece.end
+
+
+def _looked_into(ranges: Collection[Range]) -> dict[Range, tuple[str, bool]]:
+    """A digest of the bytes of each range, and whether they end a line; "" and False for files not looked into."""
+    plain = [(path, start, end) for path, start, end in ranges if _is_plain(path)]
+    chunks = [
+        (path, at, min(at + CHUNK, end), (path, start, end))
+        for path, start, end in plain
+        for at in range(start, end, CHUNK)
+    ]
     with ThreadPoolExecutor(THREADS) as pool:
-        chunks = list(pool.map(lambda at: _chunk(path, at, min(at + CHUNK, end)), range(start, end, CHUNK)))
-    ends_line = chunks[-1][1] == b"\n"
-    return hashlib.sha256(b"".join(digest for digest, _ in chunks)).hexdigest() if ends_line else ""
+        digests = list(pool.map(lambda chunk: _digest_and_last(*chunk[:3]), chunks))
+    sums = {each: hashlib.sha256() for each in plain}
+    ends_line = dict.fromkeys(ranges, False)
+    for (*_, each), (digest, last) in zip(chunks, digests, strict=True):
+        sums[each].update(digest)
+        ends_line[each] = last == b"\n"
+    return {each: (sums[each].hexdigest() if each in sums else "", ends_line[each]) for each in ranges}
 
 
-def _chunk(path: str, start: int, end: int) -> tuple[bytes, bytes]:
-    """The digest of some bytes, and the last of them."""
+def _is_plain(path: str) -> bool:
+    return path.lower().endswith((".csv", ".txt")) and (storage.is_local(path) or storage.is_s3(path))
+
+
+def _digest_and_last(path: str, start: int, end: int) -> tuple[bytes, bytes]:
+    """The digest of some bytes of a file, and the last of them."""
     data = _bytes(path, start, end)
     return hashlib.sha256(data).digest(), data[-1:]
 
@@ -164,10 +195,10 @@ def _write(spark: SparkSession, table: RawTable, timezone: str, pieces: Sequence
     try:
         for number, piece in enumerate(piece for piece in pieces if piece.start):
             lines = f"{staged}/{number}.csv"
-            storage.write_bytes(lines, _bytes(piece.path, piece.start, piece.end))
+            storage.write_bytes(lines, b"a header\n" + _bytes(piece.path, piece.start, piece.end))
             group = next(group for group in table.groups if piece.path in group.paths)
-            groups.append(replace(group, paths=(lines,), has_header=False))
-        rows = sources.read_table(spark, replace(table, groups=tuple(groups)), timezone)
+            groups.append(replace(group, paths=(lines,)))
+        rows = sources.read_table(spark, replace(table, groups=grouped(groups)), timezone)
         keys = [mapping_key(CHANNELS[name]).alias(key_column(CHANNELS[name])) for name in ("ownapp", "instore")]
         named = rows.where(F.col("customer_code_ty").isNotNull())
         keyed = named.select(F.col("customer_code_ty").alias("customer"), *keys)

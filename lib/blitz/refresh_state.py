@@ -39,12 +39,16 @@ class Copy:
 
 @dataclass(frozen=True)
 class Piece:
-    """Bytes of a raw file, from ``start`` until before ``end``; ``digest``: see refresh_mapping.py."""
+    """Bytes of a raw file, from ``start`` until before ``end``.
+
+    ``digest``: of these bytes, empty for a file that is not looked into; ``ends_line``: whether lines may follow them.
+    """
 
     path: str
     start: int
     end: int
     digest: str
+    ends_line: bool
 
 
 @dataclass(frozen=True)
@@ -104,9 +108,10 @@ def read_state(path: str) -> ChannelState | None:
     try:
         body = json.loads(storage.read_bytes(path))
         body["copies"] = {name: [Copy(**copy) for copy in copies] for name, copies in body["copies"].items()}
-        for part in body["mapping"]["parts"]:
-            part["pieces"] = [Piece(**piece) for piece in part["pieces"]]
-        parts = [Part(**part) for part in body["mapping"]["parts"]]
+        parts = [
+            Part([Piece(**piece) for piece in part["pieces"]], part["folder"], part["output"])
+            for part in body["mapping"]["parts"]
+        ]
         body["mapping"] = MappingCopy(**{**body["mapping"], "parts": parts})
         return ChannelState(**body)
     except (ValueError, TypeError, KeyError, AttributeError):

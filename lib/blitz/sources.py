@@ -90,7 +90,7 @@ def _read_group(spark: SparkSession, group: FileGroup) -> DataFrame:
     names = [f"c{at}" for at in range(group.width)] + [_EXTRA, _UNREAD]
     schema = ", ".join(f"{name} string" for name in names)
     reader = spark.read.options(ignoreLeadingWhiteSpace=True, ignoreTrailingWhiteSpace=True)  # tabs too, unlike trim()
-    return reader.csv(paths, schema=schema, header=group.has_header, quote='"', escape='"', mode="PERMISSIVE")
+    return reader.csv(paths, schema=schema, header=True, quote='"', escape='"', mode="PERMISSIVE")
 
 
 def _cell(column: RawColumn) -> Column:
