@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -48,7 +47,7 @@ def differences(
 
     A line says how many rows differ and never shows a value: any column may hold what names a customer.
     """
-    problems = _name_problems(list(expected), list(actual), ordered_columns)
+    problems = name_problems(list(expected), list(actual), ordered_columns)
     if len(expected) != len(actual):
         return [*problems, f"{len(actual):,} rows instead of {len(expected):,}"]
     if not set(keys) <= set(actual):
@@ -62,7 +61,7 @@ def differences(
 def file_differences(expected: str, actual: str, keys: list[str], ordered_columns: bool = False) -> list[str]:
     """``differences`` of two Parquet tables, a few columns at a time: never a whole table in memory."""
     names, others = (pq.ParquetDataset(path).schema.names for path in (expected, actual))
-    problems = _name_problems(names, others, ordered_columns)
+    problems = name_problems(names, others, ordered_columns)
     if not set(keys) <= set(names) & set(others):
         return problems
     heads = read(expected, keys), read(actual, keys)
@@ -78,43 +77,8 @@ def file_differences(expected: str, actual: str, keys: list[str], ordered_column
     return problems
 
 
-def exact_differences(expected: str, actual: str, keys: list[str]) -> list[str]:
-    """What differs between two Parquet folders or files, a line per column, at any size, fractions to the last bit:
-    DuckDB sums a hash of each column's values with their row's keys, whatever the order of the rows."""
-    both = [_described(path) for path in (expected, actual)]
-    names = [[name for name, _ in columns] for columns, _ in both]
-    if found := _name_problems(*names, ordered=True):
-        return found
-    if both[0] != both[1]:
-        return ["columns of other types"]
-    counts, *sums = zip(*(_hashed(path, names[0], keys) for path in (expected, actual)), strict=True)
-    if counts[0] != counts[1]:
-        return [f"{counts[1]:,} rows instead of {counts[0]:,}"]
-    return [f"{name}: differs" for name, (one, other) in zip(names[0], sums, strict=True) if one != other]
-
-
-def _table(path: str) -> str:
-    """A table's files as DuckDB takes them."""
-    files = sorted(Path(path).glob("*.parquet")) if Path(path).is_dir() else [Path(path)]
-    return "[{}]".format(", ".join("'{}'".format(str(file).replace("'", "''")) for file in files))
-
-
-def _described(path: str) -> tuple[list[tuple[str, str]], set[tuple[str, ...]]]:
-    """The columns of a table in order, with their types, and those that its files hold: each may have its own."""
-    columns = duckdb.sql(f"DESCRIBE SELECT * FROM read_parquet({_table(path)})").fetchall()
-    held = duckdb.sql(f"SELECT DISTINCT name, type, logical_type FROM parquet_schema({_table(path)}) WHERE type != ''")
-    return [(name, kind) for name, kind, *_ in columns], set(held.fetchall())
-
-
-def _hashed(path: str, names: list[str], keys: list[str]) -> tuple[int, ...]:
-    """The number of rows, and for each column the sum of its hashes."""
-    quoted = {name: '"' + name.replace('"', '""') + '"' for name in names}
-    key = ", ".join(quoted[name] for name in keys)
-    sums = ", ".join(f"sum(hash({key}, {quoted[name]})::HUGEINT)" for name in names)
-    return tuple(duckdb.sql(f"SELECT count(*), {sums} FROM read_parquet({_table(path)})").fetchall()[0])
-
-
-def _name_problems(expected: list[str], actual: list[str], ordered: bool) -> list[str]:
+def name_problems(expected: list[str], actual: list[str], ordered: bool) -> list[str]:
+    """What differs between the columns' names, and if it counts their order."""
     missing, extra = set(expected) - set(actual), set(actual) - set(expected)
     if missing or extra:
         return [f"columns missing: {sorted(missing)}, too many: {sorted(extra)}"]

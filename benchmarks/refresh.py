@@ -24,6 +24,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 import compare
+from exact import exact_differences
 from measure import Measured, machine_memory, measure
 from report import CHECKOUT, circumstances, gib, markdown_table, put
 from run import DRIVER_MEMORY, MOST, environment, raw_data, warm, write_config
@@ -168,7 +169,7 @@ def main() -> int:
     paths = [compare.output_paths(json.loads(conf.read_text())) for conf in (full, refreshed)]
     differ = False
     for name in CHANNELS.split(","):
-        problems = compare.exact_differences(paths[0][name], paths[1][name], compare.KEYS[name])
+        problems = exact_differences(paths[0][name], paths[1][name], compare.KEYS[name])
         differ |= bool(problems)
         print(*(problems or [f"{name}: equal, every column"]), sep="\n", flush=True)
     if not differ:

@@ -11,6 +11,7 @@ import compare
 import duckdb_pipeline
 import report
 from blitz.sample.generate import write_sample
+from exact import exact_differences
 from load import unbalanced
 from measure import measure
 
@@ -85,25 +86,25 @@ def test_exact_differences_are_found_in_every_column_whatever_the_order_of_rows(
     parts.mkdir()
     for at in (0, 20):
         in_file(turned.iloc[at : at + 20 + at], parts / f"{at}.parquet")
-    assert compare.exact_differences(good, str(parts), ["id"]) == []
+    assert exact_differences(good, str(parts), ["id"]) == []
     wrong = turned.assign(share=turned["share"] * (1 + 1e-15), c1=turned["c1"].where(turned["id"] != 7))
     kinds = in_file(wrong, tmp_path / "kinds")  # a null makes c1 a number
-    assert compare.exact_differences(good, kinds, ["id"]) == ["columns of other types"]
+    assert exact_differences(good, kinds, ["id"]) == ["columns of other types"]
     swapped = turned.assign(c1=turned["c1"].replace({3: 4, 4: 3}), share=wrong["share"])
     swapped["names"] = [
         ["b", "a"] if at == 3 else names for at, names in zip(turned["id"], turned["names"], strict=True)
     ]
-    found = compare.exact_differences(good, in_file(swapped, tmp_path / "swapped"), ["id"])
+    found = exact_differences(good, in_file(swapped, tmp_path / "swapped"), ["id"])
     assert found == ["c1: differs", "names: differs", "share: differs"]
     small = turned.iloc[20:].astype({"c2": "int32"})
     in_file(small, parts / "20.parquet")  # one file of two
-    assert compare.exact_differences(good, str(parts), ["id"]) == ["columns of other types"]
+    assert exact_differences(good, str(parts), ["id"]) == ["columns of other types"]
     fewer = in_file(frame(49), tmp_path / "fewer")
-    assert compare.exact_differences(good, fewer, ["id"]) == ["49 rows instead of 50"]
+    assert exact_differences(good, fewer, ["id"]) == ["49 rows instead of 50"]
     less = in_file(frame().drop(columns="c3"), tmp_path / "less")
-    assert compare.exact_differences(good, less, ["id"]) == ["columns missing: ['c3'], too many: []"]
+    assert exact_differences(good, less, ["id"]) == ["columns missing: ['c3'], too many: []"]
     moved = in_file(frame()[list(frame())[::-1]], tmp_path / "moved")
-    assert compare.exact_differences(good, moved, ["id"]) == ["columns in another order"]
+    assert exact_differences(good, moved, ["id"]) == ["columns in another order"]
 
 
 @pytest.mark.usefixtures("sample_run")
