@@ -218,7 +218,7 @@ class RefreshPipeline(OrderFeaturePipeline):
             }
         return publish_months(features, month, self.output_path, run_id=self.context.run_id, keep=keep, check=check)
 
-    def _files(self, names: Mapping[str, int], held: Collection[str]) -> tuple[set[str], list[str]]:
+    def _files(self, names: Mapping[str, int], held: set[str]) -> tuple[set[str], list[str]]:
         """Of the output's files (name and size) those that stay, and those that are written again: they hold changed
         keys (``held``) or the first days of the window's month, or are too small. Files of months before go."""
         start = self.settings.start
@@ -227,7 +227,7 @@ class RefreshPipeline(OrderFeaturePipeline):
         small = [name for name, size in sizes.items() if size < SMALL_FILE]
         per_month = Occurrences(month_of(name) for name in small)
         merged = {name for name in small if per_month[month_of(name)] > MOST_SMALL_FILES}
-        again = sizes.keys() & ({*held} | is_cut | merged)
+        again = sizes.keys() & (held | is_cut | merged)
         return sizes.keys() - again, sorted(again)
 
     def _is_out(self) -> Any:
