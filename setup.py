@@ -13,7 +13,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     package_dir={"": "lib"},
-    packages=find_packages("lib"),
+    packages=find_packages("lib", include=["blitz", "blitz.*"]),
     # Commands, and the entry points that databricks.yml's wheel tasks name.
     entry_points={
         "console_scripts": [
@@ -27,7 +27,7 @@ setup(
             "blitz-backfill = blitz.tasks:backfill",
         ],
     },
-    package_data={"blitz": ["*.json"], "blitz.report": ["templates/*"]},
+    package_data={"blitz.segmentation": ["*.json"], "blitz.report": ["templates/*"]},
     # All are on PyPI with wheels for Linux x86_64 and arm64, released within the last year, and install on EMR 7 and
     # Databricks 17 LTS, which bring older or equal copies of most.
     install_requires=[

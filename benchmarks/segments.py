@@ -27,10 +27,10 @@ import pyarrow.parquet as pq
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from blitz import microsegments
 from blitz.config import load_config
 from blitz.pipelines import SegmentRunner
-from blitz.session import open_session
+from blitz.segmentation import microsegments
+from blitz.spark.session import open_session
 from report import CHECKOUT, circumstances, markdown_table, put
 from run import raw_data, write_config
 

@@ -10,11 +10,11 @@ try:
 except ImportError:  # run from a checkout: the package stands beside this folder
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 
-from blitz.cli import OK, guarded
-from blitz.drift import compare
-from blitz.drift_report import alarms, told, write
-from blitz.drift_runs import read_run
-from blitz.session import open_session
+from blitz.cli.main import OK, guarded
+from blitz.drift.compare import compare
+from blitz.drift.runs import read_run
+from blitz.drift.tables import alarms, told, write
+from blitz.spark.session import open_session
 
 ALARM = 3
 

@@ -11,10 +11,10 @@ try:
 except ImportError:  # run from a checkout: the package stands beside this folder
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 
-from blitz.cli import config_arguments, guarded, read_config, use
-from blitz.explain import explain
-from blitz.explain_text import told
-from blitz.session import open_session
+from blitz.cli.main import config_arguments, guarded, read_config, use
+from blitz.explain.lookup import explain
+from blitz.explain.text import told
+from blitz.spark.session import open_session
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,10 +10,10 @@ try:
 except ImportError:  # run from a checkout: the package stands beside this folder
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 
-from blitz.cli import config_arguments, guarded, read_config, use
-from blitz.console import table
+from blitz.cli.main import config_arguments, guarded, read_config, use
 from blitz.export import KINDS, MOST_ROWS, Exported, export
-from blitz.session import open_session
+from blitz.spark.session import open_session
+from blitz.text import table
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -11,12 +11,12 @@ except ImportError:  # run from a checkout: the package stands beside this folde
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 
 from blitz import storage
-from blitz.cli import config_arguments, guarded, read_config, use
+from blitz.cli.main import config_arguments, guarded, read_config, use
 from blitz.config import Config, validate_segments
 from blitz.errors import ConfigError
-from blitz.rule_learning import Learned, LearningOptions, learn
-from blitz.rules import prove, rules_hash, segment_names
-from blitz.session import open_session
+from blitz.segmentation.rules import prove, rules_hash, segment_names
+from blitz.spark.session import open_session
+from blitz.training.rules import Learned, LearningOptions, learn
 
 
 def main(argv: Sequence[str] | None = None) -> int:

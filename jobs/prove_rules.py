@@ -15,10 +15,20 @@ except ImportError:  # run from a checkout: the package stands beside this folde
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 
 from blitz import storage
-from blitz.cli import config_arguments, guarded, read_config
+from blitz.cli.main import config_arguments, guarded, read_config
 from blitz.config import validate_segments
 from blitz.errors import BlitzError, InputError, RuleError
-from blitz.rules import MOST_CELLS, Band, BandProof, RuleSet, _axis, load_rules, prove, rules_hash, segment_names
+from blitz.segmentation.rules import (
+    MOST_CELLS,
+    Band,
+    BandProof,
+    RuleSet,
+    _axis,
+    load_rules,
+    prove,
+    rules_hash,
+    segment_names,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

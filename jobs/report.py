@@ -8,7 +8,7 @@ try:
 except ImportError:  # run from a checkout: the package stands beside this folder
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 
-from blitz.report_cli import main
+from blitz.cli.report import main
 
 if __name__ == "__main__":
     code = main()

@@ -10,7 +10,7 @@ try:
 except ImportError:  # run from a checkout: the package stands beside this folder
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 
-from blitz.sample.generate import FEWEST_ORDERS, write_sample
+from blitz_sample.generate import FEWEST_ORDERS, write_sample
 
 
 def main() -> None:

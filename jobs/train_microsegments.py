@@ -11,10 +11,10 @@ try:
 except ImportError:  # run from a checkout: the package stands beside this folder
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 
-from blitz.cli import config_arguments, guarded, read_config, use
+from blitz.cli.main import config_arguments, guarded, read_config, use
 from blitz.config import Config
-from blitz.session import open_session
-from blitz.training import Trained, TrainingOptions, choose_plans, model_paths, train, write
+from blitz.spark.session import open_session
+from blitz.training.microsegments import Trained, TrainingOptions, choose_plans, model_paths, train, write
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -17,8 +17,8 @@ sys.path.insert(0, str(CHECKOUT / "lib"))
 
 import pyarrow.parquet as pq  # noqa: E402
 
-from blitz import tables  # noqa: E402
-from blitz.tables import Kind, TableSpec  # noqa: E402
+from blitz.raw import specs as tables  # noqa: E402
+from blitz.raw.specs import Kind, TableSpec  # noqa: E402
 from docs_meanings import FAMILIES, INPUTS, RAW  # noqa: E402
 
 PAGE = CHECKOUT / "docs/data.md"
@@ -120,8 +120,8 @@ def written(page: str, config: Mapping[str, Any]) -> str:
 
 def main() -> None:
     """Run the pipeline on a sample and write the page."""
-    from blitz.cli import main as run
-    from blitz.sample.generate import FEWEST_ORDERS, write_sample
+    from blitz.cli.main import main as run
+    from blitz_sample.generate import FEWEST_ORDERS, write_sample
 
     with tempfile.TemporaryDirectory(prefix="blitz-docs-") as folder:
         write_sample(FEWEST_ORDERS, 11, f"{folder}/sample")

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
-from blitz.spark_values import problem_of
+from blitz.spark.settings import problem_of
 
 DRIVER_OPTIONS = "spark.driver.extraJavaOptions"
 # On few cores the parallel collector takes 13 % less processor time in all than G1 (benchmarks/RESULTS.md).

@@ -19,9 +19,10 @@ try:
 except ImportError:  # run from a checkout: the package stands beside this folder
     sys.path.insert(0, str(HERE / "lib"))
 
-from blitz import cli, deploy  # noqa: E402
-from blitz.config_files import beside, read_object  # noqa: E402
-from blitz.config_values import scheme_of  # noqa: E402
+import emr_requests  # noqa: E402
+from blitz.cli import main as cli  # noqa: E402
+from blitz.config.files import beside, read_object  # noqa: E402
+from blitz.config.values import scheme_of  # noqa: E402
 from blitz.errors import BlitzError, ConfigError  # noqa: E402
 
 ON_FAILURE = ("CONTINUE", "CANCEL_AND_WAIT", "TERMINATE_CLUSTER")
@@ -66,16 +67,16 @@ def request(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any], Up
         raise ConfigError([f"{job}: no such job"])
     arguments, settings, uploads = config_of(ours.code, arguments)
     script = Path(job).read_bytes()
-    entry = deploy.address(ours.code, "jobs/", job, script)
+    entry = emr_requests.address(ours.code, "jobs/", job, script)
     uploads[entry] = script
     packed = Path(ours.environment) if Path(ours.environment).is_file() else None
-    environment = deploy.address(ours.code, "", ours.environment, packed.read_bytes() if packed else None)
+    environment = emr_requests.address(ours.code, "", ours.environment, packed.read_bytes() if packed else None)
     name = ours.name or f"blitz {Path(job).stem}"
     if ours.target == "emr-ec2":
-        step = deploy.emr_step(name, entry, arguments, environment, settings, options, ours.on_failure)
+        step = emr_requests.emr_step(name, entry, arguments, environment, settings, options, ours.on_failure)
         body: dict[str, Any] = {"JobFlowId": ours.cluster_id, "Steps": [step]}
     else:
-        body = deploy.emr_serverless_run(
+        body = emr_requests.emr_serverless_run(
             name,
             ours.application_id,
             ours.execution_role_arn,
@@ -96,13 +97,13 @@ def config_of(code: str, arguments: list[str]) -> tuple[list[str], dict[str, str
     cli.config_arguments(given)
     named, _ = given.parse_known_args(arguments)
     config = cli.read_config(named)
-    deploy.check_reachable(config)
+    emr_requests.check_reachable(config)
     uploads: Uploads = {}
     for option in ("conf", "feature_pipeline_config", "segmentation_config"):
         path = getattr(named, option)
         if path and not scheme_of(path):
             data = whole(path)
-            target = deploy.address(code, "conf/", path, data)
+            target = emr_requests.address(code, "conf/", path, data)
             uploads[target] = data
             arguments = replaced(arguments, f"--{option}", target)
     return arguments, dict(config.spark), uploads

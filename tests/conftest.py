@@ -23,7 +23,7 @@ ORDERS = int(os.environ.get("BLITZ_TEST_ORDERS", "10000"))
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
     from pyspark.sql import SparkSession
 
-    from blitz.session import configure, ship_package
+    from blitz.spark.session import configure, ship_package
 
     builder = SparkSession.builder.config("spark.sql.shuffle.partitions", "2").config("spark.ui.enabled", "false")
     # Spark 4 notes for every column where in Python it was made, with several calls to the JVM each: six runs of the
@@ -46,7 +46,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
 @pytest.fixture(scope="session")
 def sample_config(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A config with sample data of its own; ``path`` is its file. Read only: all tests share it."""
-    from blitz.sample.generate import write_sample
+    from blitz_sample.generate import write_sample
 
     folder = tmp_path_factory.mktemp("sample")
     write_sample(ORDERS, 11, f"{folder}/sample")
@@ -62,7 +62,7 @@ def whole_run(spark, sample_config: dict[str, Any]) -> tuple[dict[str, Any], lis
 
     The plans are read at once: Spark keeps those of the last thousand queries.
     """
-    from blitz.cli import main
+    from blitz.cli.main import main
 
     classic = "SPARK_REMOTE" not in os.environ
     before = plans.last_query(spark) if classic else -1

@@ -9,7 +9,8 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from blitz import publish, storage
+from blitz import storage
+from blitz.publish import tables as publish
 
 PARTS = 3
 OLD, NEW = {"old": 30}, {"new": 30}

@@ -16,8 +16,11 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from blitz import publish, publish_delta, publish_s3, storage
+from blitz import storage
 from blitz.errors import InputError, PublishError
+from blitz.publish import delta as publish_delta
+from blitz.publish import s3 as publish_s3
+from blitz.publish import tables as publish
 from publish_helpers import seen
 from s3_fixtures import bucket, moto_server, s3a_conf  # noqa: F401  (fixtures)
 

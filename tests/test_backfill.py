@@ -11,11 +11,11 @@ import pytest
 
 import compare
 import pandas_pipeline
-from blitz import backfill as backfills
-from blitz.backfill_cli import main
+from blitz.cli.backfill import main
 from blitz.config import load_config
 from blitz.errors import ConfigError
-from blitz.run import chosen_steps, preflight
+from blitz.run import backfill as backfills
+from blitz.run.core import chosen_steps, preflight
 from world import World
 
 CHANNELS = ("ownapp", "swiggy", "instore")

@@ -10,7 +10,7 @@ import pytest
 import compare
 import duckdb_pipeline
 import report
-from blitz.sample.generate import write_sample
+from blitz_sample.generate import write_sample
 from exact import exact_differences
 from load import unbalanced
 from measure import measure

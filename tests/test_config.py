@@ -18,7 +18,7 @@ from blitz.config import (
     segmentation_of,
     validate_segments,
 )
-from blitz.config_paths import location
+from blitz.config.paths import location
 from blitz.errors import ConfigError, InputError
 
 CONF = Path(__file__).parents[1] / "conf"

@@ -16,9 +16,9 @@ import pytest
 import yaml
 from databricks.bundles.jobs import Job
 
-from blitz.cli import main
+from blitz.cli.main import main
 from blitz.errors import ConfigError, InputError
-from blitz.sample.generate import write_sample
+from blitz_sample.generate import write_sample
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 BUNDLE = yaml.safe_load((CHECKOUT / "databricks.yml").read_text())
@@ -195,7 +195,7 @@ def test_the_tasks_run_in_order_in_a_session_that_stays(spark, tmp_path, monkeyp
 def test_elsewhere_a_failure_is_an_exit_code(monkeypatch, capsys):
     monkeypatch.delenv("DATABRICKS_RUNTIME_VERSION", raising=False)
     monkeypatch.setattr(sys, "argv", ["blitz-run-all", "--conf", "no/such.json"])
-    from blitz import tasks as wheel_tasks
+    from blitz.cli import entry_points as wheel_tasks
 
     with pytest.raises(SystemExit) as ended:
         wheel_tasks.run_all()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from blitz.sample.generate import write_sample
+from blitz_sample.generate import write_sample
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 LOCK = CHECKOUT / "requirements/spark40.txt"

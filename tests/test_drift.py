@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from blitz.drift import compare
-from blitz.drift_numbers import level, psi
-from blitz.drift_report import alarms
-from blitz.drift_runs import Run, read_run
+from blitz.drift.compare import compare
+from blitz.drift.numbers import level, psi
+from blitz.drift.runs import Run, read_run
+from blitz.drift.tables import alarms
 from blitz.errors import InputError
 
 JOB = Path(__file__).resolve().parents[1] / "jobs/compare_runs.py"

@@ -14,8 +14,8 @@ from sklearn.preprocessing import StandardScaler
 
 from blitz.config import load_config
 from blitz.errors import InputError
-from blitz.explain import explain
-from blitz.explain_text import told
+from blitz.explain.lookup import explain
+from blitz.explain.text import told
 from world import World
 
 JOB = Path(__file__).resolve().parents[1] / "jobs/explain.py"

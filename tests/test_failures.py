@@ -2,7 +2,7 @@
 
 import pytest
 
-from blitz.failures import reason
+from blitz.spark.failures import reason
 
 
 class Py4JJavaError(Exception):

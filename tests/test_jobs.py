@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from blitz.cli import main
-from blitz.sample.generate import write_sample
+from blitz.cli.main import main
+from blitz_sample.generate import write_sample
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 

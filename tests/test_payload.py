@@ -14,7 +14,7 @@ from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.preprocessing import StandardScaler
 
 from blitz.errors import PayloadError
-from blitz.payload import load_payload
+from blitz.segmentation.payload import load_payload
 
 NAMES = ["a", "b", "c"]
 ROWS = np.random.RandomState(0).rand(60, 3) * 10

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from blitz.errors import RuleError
 from blitz.pipelines import OrderFeaturePipeline
-from blitz.rules import explain_rules, load_rules, prove, require_proven
+from blitz.segmentation.rules import explain_rules, load_rules, prove, require_proven
 from world import MENU, World
 
 # -- line cleaning

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from blitz.rules import default_rules
+from blitz.segmentation.rules import default_rules
 
 JOB = Path(__file__).resolve().parents[1] / "jobs/prove_rules.py"
 

@@ -9,8 +9,9 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from blitz import publish, storage
+from blitz import storage
 from blitz.errors import InputError, PublishError
+from blitz.publish import tables as publish
 from publish_helpers import NEW, OLD, Rows, frame, no_spark, put, seen  # noqa: F401  (a fixture among them)
 
 # -- with Spark

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from blitz import publish, publish_tree, storage
+from blitz import storage
 from blitz.errors import PublishError
+from blitz.publish import tables as publish
+from blitz.publish import tree as publish_tree
 from publish_helpers import NEW, OLD, Death, Machine, no_spark, put, seen  # noqa: F401  (a fixture among them)
 
 

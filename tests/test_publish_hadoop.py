@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from blitz import publish, storage
+from blitz import storage
 from blitz.errors import InputError, PublishError
+from blitz.publish import tables as publish
 from publish_helpers import NEW, Death, frame, no_spark, put, seen  # noqa: F401  (a fixture among them)
 
 
@@ -64,7 +65,7 @@ def test_hadoop_publish(viewfs: str, spark: SparkSession, tmp_path: Path, monkey
 def test_death_between_two_renames_on_hadoop(
     after: str, viewfs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from blitz.publish_hadoop import HadoopTree
+    from blitz.publish.hadoop import HadoopTree
 
     path = f"{viewfs}/t"
     put("old", path)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from blitz import publish, storage
+from blitz import storage
+from blitz.publish import tables as publish
 from publish_helpers import NEW, OLD, Rows, no_spark, seen  # noqa: F401  (a fixture among them)
 from s3_fixtures import bucket, moto_server  # noqa: F401  (fixtures)
 
@@ -19,7 +20,7 @@ MOMENTS = 10
 
 QUICK = """
 import sys, time
-from blitz import publish
+from blitz.publish import tables as publish
 from publish_helpers import Rows, write_rows
 publish._write = write_rows
 print("ready", flush=True)
@@ -29,7 +30,7 @@ print("done", flush=True)
 SPARK = """
 import sys
 from pyspark.sql import SparkSession, functions as F
-from blitz import publish
+from blitz.publish import tables as publish
 spark = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
 rows = spark.range(0, 30, 1, 6).select("id", F.lit("new").alias("which one"))
 rows.where("id < 0").collect()

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from blitz import publish, publish_lock, publish_tree
 from blitz.errors import InputError, PublishError
+from blitz.publish import lock as publish_lock
+from blitz.publish import tables as publish
+from blitz.publish import tree as publish_tree
 from publish_helpers import NEW, OLD, Rows, no_spark, put, seen  # noqa: F401  (a fixture among them)
 
 # -- readers and other writers
@@ -63,7 +65,7 @@ def test_of_two_runs_at_once_one_fails_clearly(tmp_path: Path, monkeypatch: pyte
 
 HOLD = """
 import sys, time
-from blitz import publish
+from blitz.publish import tables as publish
 from publish_helpers import Rows
 def hold(df, staging, fmt, path):
     df.write_parts(staging)

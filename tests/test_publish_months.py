@@ -5,8 +5,12 @@ from typing import Any
 
 import pytest
 
-from blitz import publish, publish_lock, publish_months, publish_s3, storage
+from blitz import storage
 from blitz.errors import PublishError
+from blitz.publish import lock as publish_lock
+from blitz.publish import months as publish_months
+from blitz.publish import s3 as publish_s3
+from blitz.publish import tables as publish
 from publish_helpers import Death, Machine, Rows, seen
 from s3_fixtures import bucket, moto_server  # noqa: F401  (fixtures)
 

@@ -7,9 +7,12 @@ import boto3
 import pytest
 
 import publish_helpers
-from blitz import publish, publish_lock, publish_s3, storage
+from blitz import storage
 from blitz.errors import PublishError
-from blitz.fs_s3 import split
+from blitz.publish import lock as publish_lock
+from blitz.publish import s3 as publish_s3
+from blitz.publish import tables as publish
+from blitz.storage.s3 import split
 from publish_helpers import NEW, OLD, Death, Machine, Rows, no_spark, put, seen  # noqa: F401  (a fixture among them)
 from s3_fixtures import bucket, moto_server  # noqa: F401  (fixtures)
 

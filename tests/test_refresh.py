@@ -15,18 +15,21 @@ import pandas as pd
 import pytest
 
 import compare
-from blitz import channels, refresh_mapping, tasks
+from blitz.cli import entry_points as tasks
+from blitz.cli.refresh import main
 from blitz.config import load_config
 from blitz.errors import InputError
-from blitz.files import RawTable, resolve
-from blitz.pipelines import OrderFeaturePipeline, RunContext
-from blitz.refresh_cli import main
-from blitz.refresh_mapping import KeptMapping, mapping_copy
-from blitz.refresh_run import refresh
-from blitz.refresh_state import ChannelState, MappingCopy, changes, why_full
-from blitz.run import chosen_steps, preflight
+from blitz.pipelines import OrderFeaturePipeline
+from blitz.pipelines.context import RunContext
+from blitz.raw import channels
+from blitz.raw.files import RawTable, resolve
+from blitz.raw.specs import CUSTOMER_MAPPING
+from blitz.refresh import mapping as refresh_mapping
+from blitz.refresh.mapping import KeptMapping, mapping_copy
+from blitz.refresh.run import refresh
+from blitz.refresh.state import ChannelState, MappingCopy, changes, why_full
+from blitz.run.core import chosen_steps, preflight
 from blitz.storage import FileInfo
-from blitz.tables import CUSTOMER_MAPPING
 from world import INSTORE_LINE, INSTORE_ORDER, LINE, ORDER, World
 
 CHANNELS = ("ownapp", "swiggy", "instore")

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from blitz.cli import main
+from blitz.cli.main import main
 from conftest import CHECKOUT
 
 JOB = CHECKOUT / "jobs/report.py"

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from blitz.config_models import Segmentation
+from blitz.config.models import Segmentation
 from blitz.report import charts
 from blitz.report.changes import changes
 from blitz.report.profiles import plan_tables
 from blitz.report.words import category_names, label_of, range_words, rule_labels, rule_words
-from blitz.rules import Range, default_rules, rules_for_band
+from blitz.segmentation.rules import Range, default_rules, rules_for_band
 from conftest import CHECKOUT
 
 MENU = category_names({"base": ["Filet-O-Fish", "Fries", "fries"], "dri": ["Cold Drinks"]})

@@ -16,8 +16,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from blitz.cli import main
-from blitz.session import is_connect
+from blitz.cli.main import main
+from blitz.spark.session import is_connect
 from rough import KEPT, Rough, customer, plant
 
 CHANNELS = ("ownapp", "swiggy", "instore")

@@ -10,10 +10,10 @@ import pytest
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from blitz import config as configs
-from blitz import rule_learning
 from blitz.errors import BlitzError, InputError
-from blitz.rule_learning import LearningOptions, compile_tree, cut_of, last_left, learn
-from blitz.rules import Band, Condition, Rule, RuleSet, load_rules, prove, segment_column
+from blitz.segmentation.rules import Band, Condition, Rule, RuleSet, load_rules, prove, segment_column
+from blitz.training import rules as rule_learning
+from blitz.training.rules import LearningOptions, compile_tree, cut_of, last_left, learn
 
 JOB = Path(__file__).resolve().parents[1] / "jobs/learn_rules.py"
 ROWS = 600

@@ -7,8 +7,8 @@ import pytest
 from pyspark.sql import functions as F
 
 from blitz.errors import RuleError
-from blitz.rules import default_rules, explain_rules, load_rules, prove, require_proven, segment_names
-from blitz.segments import assign
+from blitz.segmentation.rules import default_rules, explain_rules, load_rules, prove, require_proven, segment_names
+from blitz.segmentation.segments import assign
 
 FLAGS = ["Weekend_flag", "Weekday_flag", "Premium_price_flag", "Lunch_flag", "Late_Night_flag", "Breakfast_flag",
          "Evening_flag"]  # fmt: skip

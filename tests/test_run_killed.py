@@ -17,7 +17,7 @@ import pytest
 
 import compare
 import pandas_pipeline
-from blitz.sample.generate import write_sample
+from blitz_sample.generate import write_sample
 
 pytestmark = pytest.mark.slow
 

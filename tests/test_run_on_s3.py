@@ -21,7 +21,7 @@ import pandas as pd
 import pytest
 
 from blitz import storage
-from blitz.sample.generate import write_sample
+from blitz_sample.generate import write_sample
 from s3_fixtures import HADOOP_AWS, aws_environment, free_port, moto_server  # noqa: F401  (a fixture among them)
 
 pytestmark = pytest.mark.slow

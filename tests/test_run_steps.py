@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from blitz.cli import main
+from blitz.cli.main import main
 from world import World
 
 

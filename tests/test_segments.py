@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from blitz.errors import InputError
 from blitz.pipelines import SegmentRunner
-from blitz.rules import rules_for_band
+from blitz.segmentation.rules import rules_for_band
 
 COUNTS = [
     "omnichannel_weekend_order_count", "omnichannel_weekday_order_count", "omnichannel_Lunch_order_count",

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import blitz
-from blitz.session import _packed, is_connect, ship_package
+from blitz.spark.session import _packed, is_connect, ship_package
 
 
 def test_a_package_edited_in_a_session_that_stays_is_shipped_again(spark, tmp_path, monkeypatch):

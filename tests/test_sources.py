@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from blitz.errors import InputError
-from blitz.files import resolve
-from blitz.mappings import read_small
-from blitz.sources import read_rejected, read_table
-from blitz.tables import Field, Kind, TableSpec
+from blitz.raw.files import resolve
+from blitz.raw.mappings import read_small
+from blitz.raw.specs import Field, Kind, TableSpec
+from blitz.raw.typed_rows import read_rejected, read_table
 
 ZONE = "Asia/Kolkata"
 SPEC = TableSpec(

@@ -9,8 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from blitz import fs_base, fs_local, fs_s3, storage
+from blitz import storage
 from blitz.errors import InputError
+from blitz.storage import base as fs_base
+from blitz.storage import local as fs_local
+from blitz.storage import s3 as fs_s3
 from s3_fixtures import bucket, free_port, moto_server  # noqa: F401  (fixtures)
 
 TREE = ["a.csv", "b.csv", "b.txt", "sub/c.csv", "sub/deep/d.csv", "_SUCCESS", ".hidden.csv", "_tmp/x.csv", "sub/.x.crc"]

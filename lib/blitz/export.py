@@ -17,9 +17,9 @@ from blitz import storage
 from blitz.accounts import Counter, count_where
 from blitz.config import Config
 from blitz.errors import ConfigError, PublishError
-from blitz.pipelines import RunContext
-from blitz.publish import Published, publish_files, read_output
-from blitz.segments import ID_COLUMN
+from blitz.pipelines.context import RunContext
+from blitz.publish.tables import Published, publish_files, read_output
+from blitz.segmentation.segments import ID_COLUMN
 
 log = logging.getLogger(__name__)
 

@@ -7,11 +7,11 @@ from typing import Any
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from blitz.channels import CHANNELS
-from blitz.columns import balanced
-from blitz.mappings import BITS
-from blitz.orders import STORE_COLUMNS, local_time
-from blitz.segments import BAND_COLUMN, ID_COLUMN
+from blitz.features.orders import STORE_COLUMNS, local_time
+from blitz.raw.channels import CHANNELS
+from blitz.raw.menu import BITS
+from blitz.segmentation.segments import BAND_COLUMN, ID_COLUMN
+from blitz.spark.columns import balanced
 
 NUMERIC = ("tinyint", "smallint", "int", "bigint", "float", "double", "decimal")
 MEASURES = {  # customer features whose means are shown, beside the loaded columns

@@ -7,13 +7,13 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from blitz.channels import CHANNELS
 from blitz.config import FeaturePipeline
-from blitz.files import RawTable, resolve
-from blitz.inputs import menu_inputs
-from blitz.mappings import category_table
-from blitz.sources import read_table
-from blitz.tables import Field, Kind, TableSpec
+from blitz.raw.channels import CHANNELS
+from blitz.raw.files import RawTable, resolve
+from blitz.raw.inputs import menu_inputs
+from blitz.raw.mappings import category_table
+from blitz.raw.specs import Field, Kind, TableSpec
+from blitz.raw.typed_rows import read_table
 
 SMALL = 256 * 1024 * 1024  # bytes of raw lines that are read without being asked
 MOST_ITEMS = 20

@@ -9,10 +9,10 @@ from typing import Any, Literal
 from pyspark.sql import DataFrame, SparkSession
 
 from blitz import storage
-from blitz.channels import CHANNELS
 from blitz.config import Config
 from blitz.errors import InputError
-from blitz.publish import read_output
+from blitz.publish.tables import read_output
+from blitz.raw.channels import CHANNELS
 from blitz.report import aggregates, page
 from blitz.report.changes import changes, digest
 from blitz.report.items import SMALL, unmapped_items
@@ -21,7 +21,7 @@ from blitz.report.numbers import Body, Counted, report_numbers
 from blitz.report.profiles import plan_tables
 from blitz.report.runs import numbers_path, read_facts, read_numbers, report_path
 from blitz.report.words import category_names
-from blitz.rules import load_rules
+from blitz.segmentation.rules import load_rules
 
 log = logging.getLogger(__name__)
 Items = Literal["keep", "small", "all"]

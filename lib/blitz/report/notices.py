@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from blitz.report.numbers import CHANNEL_NAMES
-from blitz.rules import RuleSet, rules_hash
-from blitz.run import STEPS
+from blitz.run.core import STEPS
+from blitz.segmentation.rules import RuleSet, rules_hash
 
 Body = Mapping[str, Any]
 MANY_UNMAPPED, MANY_WITHOUT_CUSTOMER, MANY_WITHOUT_STORE = 0.05, 0.25, 0.05

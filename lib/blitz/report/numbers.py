@@ -5,15 +5,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from blitz.channels import CHANNELS
 from blitz.config import Config
-from blitz.config_values import add_months, parse_date
-from blitz.orders import DAYPARTS
+from blitz.config.values import add_months, parse_date
+from blitz.features.orders import DAYPARTS
+from blitz.raw.channels import CHANNELS
 from blitz.report.aggregates import Rows
 from blitz.report.profiles import band_tables
 from blitz.report.words import category_names
-from blitz.rules import RuleSet
-from blitz.run import STEPS
+from blitz.run.core import STEPS
+from blitz.segmentation.rules import RuleSet
 
 Body = dict[str, Any]
 CHANNEL_NAMES = {"ownapp": "Own app", "swiggy": "Swiggy", "instore": "In store"}

@@ -7,8 +7,8 @@ from typing import Any
 from blitz.config import Segmentation
 from blitz.report.aggregates import MEASURES, Rows
 from blitz.report.words import Label, label_of, range_words, rule_labels, rule_words
-from blitz.rules import Band, Rule, RuleSet
-from blitz.segments import flag_name, short_name
+from blitz.segmentation.rules import Band, Rule, RuleSet
+from blitz.segmentation.segments import flag_name, short_name
 
 Body = dict[str, Any]
 MOST_TRAITS = 6

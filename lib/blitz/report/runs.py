@@ -8,7 +8,7 @@ from typing import Any
 from blitz import storage
 from blitz.config import Config
 from blitz.errors import BlitzError, InputError
-from blitz.run import STEPS, manifest_path
+from blitz.run.core import STEPS, manifest_path
 
 log = logging.getLogger(__name__)
 Body = dict[str, Any]

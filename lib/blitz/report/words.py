@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from math import floor
 
 from blitz.config import Segmentation
-from blitz.mappings import BASE_PREFIX, DRI_PREFIX, slug
-from blitz.orders import DAYPARTS
-from blitz.rules import FLAG_SUFFIX, Condition, Range, Rule
-from blitz.segments import OMNICHANNEL, flag_name, short_name
+from blitz.features.orders import DAYPARTS
+from blitz.raw.menu import BASE_PREFIX, DRI_PREFIX, slug
+from blitz.segmentation.rules import FLAG_SUFFIX, Condition, Range, Rule
+from blitz.segmentation.segments import OMNICHANNEL, flag_name, short_name
 
 _KNOWN = {
     "ownapp_order_count": "own-app orders",

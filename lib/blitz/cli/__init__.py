@@ -1,0 +1,1 @@
+"""The commands: arguments, logs, exit codes, and what a person sees of a run."""

@@ -1,0 +1,97 @@
+"""What a person sees of a run: the plan of a dry run, and the tables at the end."""
+
+from collections.abc import Sequence
+
+from blitz.config import Config
+from blitz.pipelines.context import StepResult
+from blitz.run.core import Preflight
+from blitz.segmentation.rules import prove
+from blitz.text import table
+
+
+def summary(results: Sequence[StepResult]) -> str:
+    """The end of a run: rows that fell away, segments per band, cluster sizes per plan item, and where things are."""
+    parts = [_funnel(results)]
+    for result in results:
+        for band, rows in result.details.get("bands", {}).items():
+            header = (f"Segments, band {band}", "Customers", "Orders", "Average")
+            body: list[Sequence[object]] = [
+                (name, n, orders, round(orders / n, 2) if n else None) for name, n, orders in rows
+            ]
+            total, orders = sum(row[1] for row in rows), sum(row[2] for row in rows)
+            body.append(("all", total, orders, round(orders / total, 2) if total else None))
+            parts.append(table(header, body))
+        clusters = result.details.get("clusters")
+        if clusters:
+            body = [
+                (name, sum(sizes), "  ".join(f"{at}: {size:,}" for at, size in enumerate(sizes)))
+                for name, sizes in clusters.items()
+            ]
+            parts.append(table(("Micro-segments of", "Customers", "Clusters"), body))
+    parts.append(
+        table(
+            ("Output", "Rows", "Seconds", "Where"),
+            [(r.step, r.output.rows, r.seconds, r.output.path) for r in results],
+        )
+    )
+    quarantined = [(r.step, r.quarantine) for r in results if r.quarantine]
+    if quarantined:
+        parts.append(table(("Rejected rows of", "Where"), quarantined))
+    return "\n\n".join(parts)
+
+
+def _funnel(results: Sequence[StepResult]) -> str:
+    rows = []
+    for result in results:
+        for account in result.accounts:
+            lost = ", ".join(f"{reason} {count:,}" for reason, count in account.dropped.items() if count)
+            rows.append((f"{result.step} {account.table}", account.read, account.kept, lost or "-"))
+    return table(("Rows of", "Read", "Kept", "Dropped"), rows) if rows else ""
+
+
+def plan(config: Config, ready: Preflight) -> str:
+    """What a run would do: dates, files, rules, models and outputs."""
+    parts: list[str] = []
+    if ready.inputs:
+        common, customer = config.feature_pipeline.common, config.feature_pipeline.customer
+        parts.append(
+            f"Run date {common.current_run_date}, orders of the {common.months_offset} months before it, "
+            f"customers from {customer.cutoff_date}, local time {common.timezone}."
+        )
+        inputs = ready.inputs
+        shared = (inputs.customer_mapping, inputs.store_codes, inputs.stores, inputs.categories, inputs.choices)
+        per_channel = [
+            (f"{name} {raw.spec.name}", raw)
+            for kind in (inputs.orders, inputs.lines, inputs.queries)
+            for name, raw in kind.items()
+        ]
+        rows = [
+            (what, len(raw.files), sum(info.size for info in raw.files) / 1e6, raw.path)
+            for what, raw in [*per_channel, *((raw.spec.name, raw) for raw in shared)]
+        ]
+        parts.append(table(("Reads", "Files", "MB", "Where"), rows))
+        assert ready.menu is not None
+        kinds = {kind: len(ready.menu.columns(kind)) for kind in ("dri", "base")}
+        parts.append(f"Menu: {kinds['dri']} driver categories, {kinds['base']} base categories.")
+    if ready.rules:
+        proof = prove(ready.rules)
+        parts.append(f"Rules: {proof.summary()}")
+    if ready.payloads:
+        rows2 = [
+            (key, len(payload.features), int(payload.kmeans.n_clusters), payload.sha256[:12])
+            for key, payload in ready.payloads.items()
+        ]
+        parts.append(table(("Model", "Features", "Clusters", "SHA-256"), rows2))
+    parts.append(table(("Step", "Writes"), [(step, output_path(config, step)) for step in ready.steps]))
+    return "\n\n".join(parts)
+
+
+def output_path(config: Config, step: str) -> str:
+    """Where a step publishes."""
+    if step == "segments":
+        return config.segmentation.output_segments_path
+    if step == "microsegments":
+        return config.segmentation.output_microsegments_path
+    if step == "customers":
+        return config.feature_pipeline.customer.output_path
+    return str(getattr(config.feature_pipeline, step).output_path)

@@ -1,0 +1,202 @@
+"""Load and validate the configs: the users' two bodies and our ``spark`` and ``run`` (contract: configuration).
+
+Nothing else in the project reads JSON configs. Every problem is reported at once, with its JSON path, its file and, for
+a misspelt name, the nearest right one.
+"""
+
+import os
+from collections.abc import Collection, Mapping
+from datetime import date
+from typing import Any
+
+from blitz.config.checks import check_config, check_segments
+from blitz.config.files import beside, read_object
+from blitz.config.messages import check_models
+from blitz.config.models import Config, FeaturePipeline, Segmentation
+from blitz.config.paths import OUTPUTS
+from blitz.config.values import AS_OF, add_months, dig, parse_date, parsed, show
+from blitz.errors import ConfigError
+
+Source = str | os.PathLike[str] | Mapping[str, Any]
+_BODIES = ("feature_pipeline", "segmentation")
+_BODY_KEYS = {"feature_pipeline": {"common", "ownapp"}, "segmentation": {"cols_to_keep", "micro_plan"}}
+_RUN_DATE, _CUTOFF = "feature_pipeline.common.current_run_date", "feature_pipeline.customer.cutoff_date"
+_INPUT = "segmentation.input_path"
+
+
+def load_config(
+    conf: Source | None = None,
+    feature_pipeline: Source | None = None,
+    segmentation: Source | None = None,
+    as_of: str | date | None = None,
+) -> Config:
+    """The validated, resolved config.
+
+    Args:
+        conf: path or content of a file like ``conf/prod.json``, with ``feature_pipeline`` and ``segmentation`` (inline,
+            or a path; a relative one is relative to that file), ``spark`` and ``run``. Data paths in it are taken as
+            they are: a relative one is relative to the working directory.
+        feature_pipeline: path or content of the users' feature pipeline config; goes before the one in ``conf``.
+        segmentation: path or content of the users' segmentation config; goes before the one in ``conf``.
+        as_of: the run date (YYYY-MM-DD) instead of ``current_run_date``. ``cutoff_date`` moves by
+            (y2 - y1) * 12 + (m2 - m1) months, whatever the two days of the month are, and keeps its own day, or takes
+            the last of a month that is too short: run date 2025-07-01 and cutoff 2024-07-01 become, as of 2025-08-15,
+            2025-08-15 and 2024-08-01. ``{as_of}`` in output paths becomes the resulting run date as YYYYMMDD.
+
+    Raises:
+        ConfigError: lists every problem found. Nothing was read but the config files.
+    """
+    tree, files, problems = _gather(conf, {"feature_pipeline": feature_pipeline, "segmentation": segmentation})
+    problems += _resolve(tree, as_of)
+    has_customers = "feature_pipeline" in tree or "feature_pipeline" in files  # the latter: given, but unreadable
+    defaulted = _default_input(tree) and has_customers
+    found = [*check_models(tree), *check_config(tree)]
+    if defaulted:  # any problem of the default is one of the customer output, told there
+        found = [problem for problem in found if problem[0] != _INPUT]
+    for path, message in found:
+        file = files.get(path.split(".")[0].split("[")[0])
+        problems.append(f"{path}: {message}" + (f" (in {file})" if file else ""))
+    if not problems and all(tree.get(name) is None for name in _BODIES):
+        problems.append("no config: give --conf, or --feature_pipeline_config and --segmentation_config")
+    if problems:
+        raise ConfigError(list(dict.fromkeys(problems)))
+    return Config.model_validate(tree)
+
+
+def feature_pipeline_of(config: Config | FeaturePipeline | Source) -> FeaturePipeline:
+    """The validated feature pipeline of a Config, a whole config's content, or the users' bare body (a dict or a path).
+
+    Raises:
+        ConfigError: lists every problem, or says that the config holds no feature pipeline.
+    """
+    if isinstance(config, FeaturePipeline):
+        return config
+    if isinstance(config, Config):
+        return config.feature_pipeline
+    whole = isinstance(config, Mapping) and any(name in config for name in _BODIES)
+    return (load_config(conf=config) if whole else load_config(feature_pipeline=config)).feature_pipeline
+
+
+def segmentation_of(config: Config | Segmentation | Source) -> Segmentation:
+    """The validated segmentation of a Config, a whole config's content, or the users' bare body (a dict or a path).
+
+    Raises:
+        ConfigError: lists every problem, or says that the config holds no segmentation.
+    """
+    if isinstance(config, Segmentation):
+        return config
+    if isinstance(config, Config):
+        return config.segmentation
+    whole = isinstance(config, Mapping) and any(name in config for name in _BODIES)
+    return (load_config(conf=config) if whole else load_config(segmentation=config)).segmentation
+
+
+def validate_segments(config: Config | Segmentation, names: Collection[str]) -> None:
+    """Check the plan and ``cap_segments`` against the segments of a rule file, once that is known.
+
+    The default of ``cap_segments`` belongs to the built-in rules and is not checked against others.
+
+    Raises:
+        ConfigError: names every segment that no rule gives.
+    """
+    body = segmentation_of(config)
+    plain = body.model_dump(include={"micro_plan", *({"cap_segments"} & body.model_fields_set)})
+    problems = [f"{path}: {message}" for path, message in check_segments({"segmentation": plain}, names)]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _gather(
+    conf: Source | None, given: Mapping[str, Source | None]
+) -> tuple[dict[str, Any], dict[str, str], list[str]]:
+    """All sections in one plain dict, the file of each section that came from one, and what could not be read.
+
+    A body that could not be read is missing from the dict but has its file, so that the rest is still checked.
+    """
+    problems: list[str] = []
+    tree = _read(conf, "--conf", "", problems) or {}
+    base = os.fspath(conf) if isinstance(conf, str | os.PathLike) else None
+    for name, keys in _BODY_KEYS.items():
+        if keys & tree.keys():
+            problems.append(
+                f"--conf: this is the body of {name}; give it as --{name}_config" + (f" {base}" if base else "")
+            )
+            tree = {}
+    files = {name: base for name in tree if base}
+    for name in _BODIES:
+        source = given[name]
+        if source is None and isinstance(tree.get(name), str):
+            source = beside(base, tree[name])
+        if source is None:
+            continue
+        tree.pop(name, None)
+        body = _read(source, f"--{name}_config", name, problems)
+        files[name] = "" if isinstance(source, Mapping) else os.fspath(source)
+        if body is not None:
+            tree[name] = body
+    return tree, files, problems
+
+
+def _read(source: Source | None, option: str, section: str, problems: list[str]) -> dict[str, Any] | None:
+    if source is None:
+        return None
+    if isinstance(source, Mapping):
+        return dict(source)
+    if not isinstance(source, str | os.PathLike):
+        problems.append(f"{option}: must be a path or a dict, not {show(source)}")
+        return None
+    path = os.fspath(source)
+    if not path.strip():
+        problems.append(f"{option}: the path is empty")
+        return None
+    try:
+        return dict(read_object(path, section))
+    except ConfigError as error:
+        problems += error.problems
+        return None
+
+
+def _resolve(tree: dict[str, Any], as_of: str | date | None) -> list[str]:
+    """Move the dates to as-of and fill ``{as_of}`` in output paths; wrong values stay for the checks to report."""
+    problems = []
+    run_date = parsed(parse_date, dig(tree, _RUN_DATE))
+    if as_of is not None:
+        try:
+            run_date = _move(tree, run_date, parse_date(as_of))
+        except ValueError as error:
+            problems.append(f"--as-of: {error}")
+    for path in (*OUTPUTS, _INPUT):
+        value = dig(tree, path)
+        if run_date and isinstance(value, str) and AS_OF in value:
+            _put(tree, path, value.replace(AS_OF, run_date.strftime("%Y%m%d")))
+    return problems
+
+
+def _move(tree: dict[str, Any], run_date: date | None, as_of: date) -> date:
+    cutoff = parsed(parse_date, dig(tree, _CUTOFF))
+    if run_date and cutoff:
+        months = (as_of.year - run_date.year) * 12 + as_of.month - run_date.month
+        _put(tree, _CUTOFF, add_months(cutoff, months))
+    if run_date:
+        _put(tree, _RUN_DATE, as_of)
+    return as_of
+
+
+def _put(tree: dict[str, Any], path: str, value: object) -> None:
+    """Set a value, on copies: the caller's own dicts stay as they are."""
+    *parents, last = path.split(".")
+    node = tree
+    for key in parents:
+        node[key] = dict(node[key])
+        node = node[key]
+    node[last] = value
+
+
+def _default_input(tree: dict[str, Any]) -> bool:
+    """Let the segmentation read the customer output where it names no input; whether it names none."""
+    body = dig(tree, "segmentation")
+    missing = isinstance(body, dict) and body.get("input_path") is None
+    source = dig(tree, "feature_pipeline.customer.output_path")
+    if missing and isinstance(source, str):
+        _put(tree, _INPUT, source)
+    return missing

@@ -1,0 +1,208 @@
+"""The configs as frozen models whose names are those of the JSON (contract: configuration).
+
+``Config`` holds the users' two bodies and our ``spark`` and ``run`` sections. Types are strict: "27" is no number and
+true is no 1. What needs more than one value to judge stands in ``config_checks``.
+"""
+
+import hashlib
+import json
+from datetime import date
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+
+from blitz.config.values import (
+    check_input_path,
+    check_optional_path,
+    check_output_path,
+    check_timezone,
+    matching,
+    parse_date,
+    parse_number,
+    parse_spark_value,
+    parse_store_code,
+)
+from blitz.errors import ConfigError
+
+ID_COLUMN = "algonomy_id"
+MODEL_KEYS = "segment_*_model"
+DEFAULT_BINS = (0.0, 35.0, 100.0, 175.0, 250.0, 325.0, 400.0, 600.0, 100000.0)
+DEFAULT_LABELS = ("Add_ons", "Economy", "Value", "Mid_Tier", "Premium", "Indulgence", "Ultimate", "Group")
+DEFAULT_CAP_SEGMENTS = ("Seg1_5_6", "Seg_6_15_10", "Seg15_plus_9")
+BUILT_IN_SEGMENTS = (
+    *(f"Seg1_5_{number}" for number in range(1, 9)),
+    *(f"Seg_6_15_{number:02d}" for number in range(1, 11)),
+    *(f"Seg15_plus_{number}" for number in range(1, 10)),
+)
+
+_T = TypeVar("_T")
+Name = Annotated[str, StringConstraints(min_length=1)]
+Filled = Annotated[list[_T], Field(min_length=1)]
+Number = Annotated[float, BeforeValidator(parse_number)]
+Day = Annotated[date, BeforeValidator(parse_date)]
+InputPath = Annotated[str, AfterValidator(check_input_path)]
+OptionalPath = Annotated[str, AfterValidator(check_optional_path)]
+OutputPath = Annotated[str, AfterValidator(check_output_path)]
+StoreCode = Annotated[str, BeforeValidator(parse_store_code)]
+SparkValue = Annotated[str, BeforeValidator(parse_spark_value)]
+Sha256 = Annotated[
+    str, AfterValidator(matching("[0-9a-fA-F]{64}", "the 64 hex digits of a SHA-256")), AfterValidator(str.lower)
+]
+Url = Annotated[str, AfterValidator(matching(r"https?://[^\s/@]+/?", "a URL such as http://localhost:9000"))]
+Region = Annotated[str, AfterValidator(matching("[a-z0-9-]+", "a region such as ap-south-1"))]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", protected_namespaces=())
+
+
+class DeliveryChannel(_Model):
+    """``ownapp`` or ``swiggy``: Parquet folders of orders, lines and order queries."""
+
+    orders_data_path: InputPath
+    orders_columns: Filled[Name]
+    order_items_data_path: InputPath
+    order_items_columns: Filled[Name]
+    output_path: OutputPath
+    orderqueries_path: OptionalPath = ""
+    has_query: bool = False
+
+
+class InstoreChannel(_Model):
+    """``instore``: globs of CSV or Parquet files; ``exclude_store_codes`` as canonical text."""
+
+    orders_file_pattern: InputPath
+    order_items_file_pattern: InputPath
+    output_path: OutputPath
+    exclude_store_codes: list[StoreCode] = ["9993"]
+
+
+class Customer(_Model):
+    """``customer``: the first day that counts, the output, and the bounds that older configs carry (None: no bound)."""
+
+    cutoff_date: Day
+    output_path: OutputPath
+    dri_categ_names: Filled[Name] | None = None
+    ownapp_base_categs: Filled[Name] | None = None
+    swiggy_base_categs: Filled[Name] | None = None
+    instore_base_categs: Filled[Name] | None = None
+    cols: Filled[Name] | None = None
+    price_bucket_columns: Filled[Name] | None = None
+
+
+class PriceConfig(_Model):
+    """Ascending price bins (rupees, closed on the left) and one label for each gap between two of them."""
+
+    price_bins: Annotated[list[Number], Field(min_length=2)] = list(DEFAULT_BINS)
+    bucket_labels: Filled[Name] = list(DEFAULT_LABELS)
+
+
+class Common(_Model):
+    """``common``: the run date, the window of months before it, local time, mapping files, price buckets."""
+
+    current_run_date: Day
+    months_offset: Annotated[int, Field(ge=1, le=1200)] = 27
+    timezone: Annotated[str, AfterValidator(check_timezone)] = "Asia/Kolkata"
+    mapping_file: InputPath
+    store_mds_dsr_path: InputPath
+    store_master_path: InputPath
+    categories_path: InputPath
+    clear_master_path: InputPath
+    price_config: PriceConfig = PriceConfig()
+
+
+class FeaturePipeline(_Model):
+    """The body of the users' ``feature_pipeline_config.json``."""
+
+    ownapp: DeliveryChannel
+    swiggy: DeliveryChannel
+    instore: InstoreChannel
+    customer: Customer
+    common: Common
+
+
+class MicroPlanItem(_Model):
+    """One micro-segmentation: the customers of ``source_segments``, scored by the payload of ``model_key``."""
+
+    name: Name
+    source_segments: Filled[Name]
+    model_key: Name
+    enabled: bool = True
+
+
+class Segmentation(_Model):
+    """The body of the users' ``segmentation_config.json``; every ``segment_*_model`` path stands in ``models``."""
+
+    input_path: OutputPath
+    output_segments_path: OutputPath
+    output_microsegments_path: OutputPath
+    models: dict[str, InputPath] = Field(alias="segment_*_model")
+    cols_to_keep: Filled[Name]
+    convert_to_flag: list[Name] = []
+    rename_dict: dict[Name, Name] = {}
+    rename_dict_microsegments: dict[Name, Name] = {}
+    micro_plan: list[MicroPlanItem] = []
+    cap_segments: list[Name] = list(DEFAULT_CAP_SEGMENTS)
+    lower_q: Annotated[Number, Field(ge=0, le=1)] = 0.01
+    upper_q: Annotated[Number, Field(ge=0, le=1)] = 0.99
+    rules_path: InputPath | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_models(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        models = {key: value for key, value in data.items() if is_model_key(key)}
+        return {key: value for key, value in data.items() if key not in models} | {MODEL_KEYS: models}
+
+
+class RunOptions(_Model):
+    """``run``: how to publish, what to refuse, where to write what is not a table. None: the pipeline's own place."""
+
+    format: Literal["parquet", "delta"] = "parquet"
+    max_rejected_fraction: Annotated[Number, Field(ge=0, le=1)] = 0.01
+    strict_models: bool = False
+    model_sha256: dict[str, Sha256] = {}
+    quarantine_path: OutputPath | None = None
+    manifest_path: OutputPath | None = None
+    debug_log: OutputPath | None = None
+    report_path: OutputPath | None = None
+    s3_endpoint: Url | None = None
+    s3_region: Region | None = None
+
+
+class Config(_Model):
+    """A validated, resolved config: dates moved by as-of, ``{as_of}`` filled in, defaults in place.
+
+    Built by ``load_config`` only. A job that has one body only may run the steps that need no other.
+    """
+
+    feature_pipeline_body: FeaturePipeline | None = Field(default=None, alias="feature_pipeline")
+    segmentation_body: Segmentation | None = Field(default=None, alias="segmentation")
+    spark: dict[str, SparkValue] = {}
+    run: RunOptions = RunOptions()
+
+    @property
+    def feature_pipeline(self) -> FeaturePipeline:
+        """The users' feature pipeline; raises ConfigError where this config holds none."""
+        if self.feature_pipeline_body is None:
+            raise ConfigError(["feature_pipeline: this step needs it; give --conf or --feature_pipeline_config"])
+        return self.feature_pipeline_body
+
+    @property
+    def segmentation(self) -> Segmentation:
+        """The users' segmentation; raises ConfigError where this config holds none."""
+        if self.segmentation_body is None:
+            raise ConfigError(["segmentation: this step needs it; give --conf or --segmentation_config"])
+        return self.segmentation_body
+
+    @property
+    def config_hash(self) -> str:
+        """SHA-256 (hex) over the canonical JSON of the resolved config: equal for equal settings in any order."""
+        resolved = self.model_dump(mode="json", by_alias=True)
+        return hashlib.sha256(json.dumps(resolved, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def is_model_key(key: object) -> bool:
+    """Whether a key of the segmentation body names a model: ``segment_*_model``."""
+    return isinstance(key, str) and len(key) > len("segment__model") and key[:8] == "segment_" and key[-6:] == "_model"

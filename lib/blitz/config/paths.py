@@ -1,0 +1,102 @@
+"""Where the inputs and outputs of a config stand to each other (contract: configuration)."""
+
+import os
+import posixpath
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
+
+from blitz.config.models import is_model_key
+from blitz.config.values import AS_OF, Problem, check_input_path, check_output_path, dig, parsed, scheme_of
+
+Location = tuple[str, ...]
+
+TABLE_OUTPUTS = (
+    "feature_pipeline.ownapp.output_path",
+    "feature_pipeline.swiggy.output_path",
+    "feature_pipeline.instore.output_path",
+    "feature_pipeline.customer.output_path",
+    "segmentation.output_segments_path",
+    "segmentation.output_microsegments_path",
+    "run.quarantine_path",
+)
+OUTPUTS = (*TABLE_OUTPUTS, "run.manifest_path", "run.debug_log", "run.report_path")
+_INPUTS = (
+    *(
+        f"feature_pipeline.{channel}.{key}_path"
+        for channel in ("ownapp", "swiggy")
+        for key in ("orders_data", "order_items_data", "orderqueries")
+    ),
+    *(f"feature_pipeline.instore.{key}_file_pattern" for key in ("orders", "order_items")),
+    *(
+        f"feature_pipeline.common.{key}"
+        for key in ("mapping_file", "store_mds_dsr_path", "store_master_path", "categories_path", "clear_master_path")
+    ),
+    "segmentation.input_path",
+    "segmentation.rules_path",
+)
+
+
+def check_paths(tree: object) -> Iterator[Problem]:
+    """Outputs that share a path, or stand inside each other or inside an input: a run would destroy its own data."""
+    outputs = [(path, _located(dig(tree, path), check_output_path)) for path in OUTPUTS]
+    written = [(path, place) for path, place in outputs if place]
+    for index, (path, place) in enumerate(written):
+        if AS_OF in str(dig(tree, path)) and dig(tree, "feature_pipeline.common.current_run_date") is None:
+            yield path, f"{AS_OF} needs a run date: feature_pipeline.common.current_run_date or --as-of"
+        for other, taken in written[:index]:
+            if place == taken:
+                yield path, f"the same path as {other}"
+            elif _within(place, taken) and other in TABLE_OUTPUTS:
+                yield path, f"lies inside {other}, which every run replaces"
+            elif _within(taken, place) and path in TABLE_OUTPUTS:
+                yield path, f"{other} lies inside it, and every run replaces this one"
+    for source, patterns in _inputs(tree):
+        for path, place in written:
+            if any(_matches(place, pattern) for pattern in patterns):
+                yield path, f"lies inside the input {source}"
+            elif any(_within(pattern, place) for pattern in patterns) and path in TABLE_OUTPUTS:
+                yield path, f"the input {source} lies inside it, and every run replaces this one"
+
+
+def _inputs(tree: object) -> Iterator[tuple[str, list[Location]]]:
+    """Every input with its location and, for a glob, the folder that it lists."""
+    body = dig(tree, "segmentation")
+    models = [f"segmentation.{key}" for key in body if is_model_key(key)] if isinstance(body, dict) else []
+    customers = _located(dig(tree, "feature_pipeline.customer.output_path"), check_output_path)
+    for path in (*_INPUTS, *models):
+        key = path.split(".", 1)
+        value = body.get(key[1]) if isinstance(body, dict) and path in models else dig(tree, path)
+        place = _located(value, check_output_path if path == "segmentation.input_path" else check_input_path)
+        if not place or (path == "segmentation.input_path" and place == customers):
+            continue
+        last_is_glob = any(mark in place[-1] for mark in "*?[")
+        yield path, [place, place[:-1]] if last_is_glob else [place]
+
+
+def _located(value: object, check: Callable[[str], str]) -> Location | None:
+    text = parsed(check, value) if isinstance(value, str) else None
+    return location(text) if text else None
+
+
+def location(path: str) -> Location:
+    """The place that a path names, as parts: equal for every way to write it (s3 and s3a, dbfs:/ and /dbfs, file://)."""
+    scheme = scheme_of(path)
+    rest = path[len(scheme) + 1 :] if scheme else path
+    if scheme in ("", "file", "dbfs"):
+        local = "/" + rest.lstrip("/") if scheme else os.path.abspath(rest)
+        parts = [part for part in posixpath.normpath(local).split("/") if part]
+        if scheme == "dbfs" and parts[:1] != ["Volumes"]:
+            parts = ["dbfs", *parts]
+        return ("file", *parts)
+    return ("s3" if scheme == "s3a" else scheme, *(part for part in posixpath.normpath(rest).split("/") if part))
+
+
+def _within(place: Location, folder: Location) -> bool:
+    return place[: len(folder)] == folder
+
+
+def _matches(place: Location, pattern: Location) -> bool:
+    """Whether files below ``place`` are, or may be, among those of an input."""
+    if len(place) < len(pattern):
+        return False
+    return all(part == wanted or fnmatchcase(part, wanted) for part, wanted in zip(place, pattern, strict=False))

@@ -1,0 +1,236 @@
+"""What changed between two runs: migration, the flags behind it, population stability, centroids. Aggregates only.
+
+The customer features before are read for the bins, then both runs' are counted in one pass; segments and the variables
+of the rules are joined in one, micro-segments with their features in one.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from blitz.drift.numbers import Group, centroid_drift, distribution, psi
+from blitz.drift.runs import Run, Variable
+from blitz.errors import InputError
+from blitz.segmentation.segments import ID_COLUMN
+
+NUMERIC = ("tinyint", "smallint", "int", "bigint", "float", "double", "decimal")
+ACCURACY = 10_000  # percentile_approx: ranks are off by at most rows / ACCURACY
+NOT_FEATURES = (ID_COLUMN, "Segment", "microcluster")
+Body = dict[str, Any]
+
+
+def compare(spark: SparkSession, before: Run, after: Run, bins: int = 10) -> Body:
+    """The comparison of two runs as plain values; see docs/compare.md for every key.
+
+    Raises InputError where an output is missing or has no rows, or the two have no column in common.
+    """
+    micro = (before.read(spark, "microsegments"), after.read(spark, "microsegments"))
+    features = (before.read(spark, "customers"), after.read(spark, "customers"))
+    segments = (before.read(spark, "segments"), after.read(spark, "segments"))
+    loaded = common_numeric(*micro)
+    variables = _variables(loaded, common_numeric(*features), after)
+    pairs = segment_pairs(segments, features, variables)
+    groups = microsegment_groups(micro, loaded)
+    models_same = before.models == after.models
+    return {
+        "before": before.as_json(),
+        "after": after.as_json(),
+        "rules_same": before.rules == after.rules,
+        "models_same": models_same,
+        "bins": bins,
+        "segments": _segments(pairs, variables),
+        "microsegments": _microsegments(groups),
+        "psi": _psi(features, bins, pairs, groups),
+        "only_before": sorted(set(_numeric(features[0])) - set(_numeric(features[1]))),
+        "only_after": sorted(set(_numeric(features[1])) - set(_numeric(features[0]))),
+        "centroids": centroid_drift(groups, loaded, models_same),
+    }
+
+
+def _numeric(df: DataFrame) -> list[str]:
+    return [name for name, kind in df.dtypes if kind.split("(")[0] in NUMERIC and name not in NOT_FEATURES]
+
+
+def common_numeric(before: DataFrame, after: DataFrame) -> list[str]:
+    """The numeric columns of both tables, without id and segment, in the order of the first."""
+    there = set(_numeric(after))
+    return [name for name in _numeric(before) if name in there]
+
+
+def _variables(loaded: Sequence[str], features: Sequence[str], run: Run) -> list[Variable]:
+    there = set(features)
+    return [run.variable(name) for name in dict.fromkeys([*loaded, *sorted(run.flags)]) if name in there]
+
+
+def _cell(name: str) -> Column:
+    """A column as a double, NaN as null: Spark holds NaN for greater than any number."""
+    value = F.col(f"`{name}`").cast("double")
+    return F.when(~F.isnan(value), value)
+
+
+def segment_pairs(
+    segments: tuple[DataFrame, DataFrame], features: tuple[DataFrame, DataFrame], variables: Sequence[Variable]
+) -> list[Body]:
+    """Per (``from``, ``to``), null for not there: ``customers``; how many had variable i go ``up_i``, ``down_i``."""
+    sides = []
+    for prefix, segment, table in zip(("b_", "a_"), segments, features, strict=True):
+        values = table.select(ID_COLUMN, *[_cell(each.column).alias(prefix + each.column) for each in variables])
+        side = segment.select(ID_COLUMN, F.col("Segment").alias(f"{prefix}segment"))
+        sides.append(side.join(values, ID_COLUMN, "left").withColumn(f"{prefix}here", F.lit(True)))
+    joined = sides[0].join(sides[1], ID_COLUMN, "full_outer")
+    both = F.col("b_here") & F.col("a_here")
+    counts = []
+    for at, each in enumerate(variables):
+        old, new = each.of("b_"), each.of("a_")
+        counts += [
+            F.sum(F.when(both & (new > old), 1).otherwise(0)).alias(f"up_{at}"),
+            F.sum(F.when(both & (new < old), 1).otherwise(0)).alias(f"down_{at}"),
+        ]
+    grouped = joined.groupBy(F.col("b_segment").alias("from"), F.col("a_segment").alias("to"))
+    rows = grouped.agg(F.count(F.lit(1)).alias("customers"), *counts).collect()
+    return sorted((row.asDict() for row in rows), key=lambda row: (row["from"] or "", row["to"] or ""))
+
+
+def microsegment_groups(micro: tuple[DataFrame, DataFrame], features: Sequence[str]) -> list[Group]:
+    """Per plan and (``from``, ``to``) cluster the customers, and mean and variance of the features, null as 0."""
+    sides = []
+    for prefix, table in zip(("b_", "a_"), micro, strict=True):
+        values = [F.coalesce(_cell(name), F.lit(0.0)).alias(f"{prefix}{at}") for at, name in enumerate(features)]
+        cluster = F.col("microcluster").alias(f"{prefix}cluster")
+        sides.append(table.select(ID_COLUMN, F.col("Segment").alias("plan"), cluster, *values))
+    joined = sides[0].join(sides[1], [ID_COLUMN, "plan"], "full_outer")
+    numbers = range(len(features))
+    rows = (
+        joined.groupBy("plan", F.col("b_cluster").alias("from"), F.col("a_cluster").alias("to"))
+        .agg(
+            F.count(F.lit(1)).alias("customers"),
+            F.array(*[F.avg(f"b_{at}") for at in numbers]).alias("mean_before"),
+            F.array(*[F.var_pop(f"b_{at}") for at in numbers]).alias("variance_before"),
+            F.array(*[F.avg(f"a_{at}") for at in numbers]).alias("mean_after"),
+        )
+        .collect()
+    )
+    groups = [Group(**row.asDict()) for row in rows]
+    return sorted(groups, key=lambda each: (each.plan, each.source or "", each.target or ""))
+
+
+def bin_edges(before: DataFrame, names: Sequence[str], bins: int) -> dict[str, list[float]]:
+    """Per feature the distinct inner quantiles of the before-distribution, ascending; none where all are null."""
+    shares = F.array(*[F.lit(at / bins) for at in range(1, bins)])
+    columns = [F.percentile_approx(_cell(name), shares, ACCURACY).alias(f"q_{at}") for at, name in enumerate(names)]
+    row = before.agg(*columns).collect()[0]
+    return {name: sorted(set(row[f"q_{at}"] or [])) for at, name in enumerate(names)}
+
+
+def bin_counts(
+    features: tuple[DataFrame, DataFrame], edges: Mapping[str, Sequence[float]]
+) -> dict[str, tuple[dict[int, int], dict[int, int]]]:
+    """Per feature the rows in each bin, before and after: bin i holds edge i-1 < value <= edge i, bin -1 the nulls."""
+    names = list(edges)
+    sides = [
+        table.select(F.lit(at).alias("side"), F.array(*[_cell(name) for name in names]).alias("cells"))
+        for at, table in enumerate(features)
+    ]
+    long = sides[0].unionByName(sides[1]).select("side", F.posexplode("cells").alias("at", "value"))
+    cuts = F.array(*[F.array(*[F.lit(edge) for edge in edges[name]]).cast("array<double>") for name in names])
+    below = F.size(F.filter(cuts[F.col("at")], lambda edge: edge < F.col("value")))
+    rows = (
+        long.withColumn("bin", F.when(F.col("value").isNull(), F.lit(-1)).otherwise(below))
+        .groupBy("side", "at", "bin")
+        .agg(F.count(F.lit(1)).alias("rows"))
+        .collect()
+    )
+    found: dict[str, tuple[dict[int, int], dict[int, int]]] = {name: ({}, {}) for name in names}
+    for row in rows:
+        found[names[row["at"]]][row["side"]][row["bin"]] = row["rows"]
+    return found
+
+
+def _psi(features: tuple[DataFrame, DataFrame], bins: int, pairs: Sequence[Body], groups: Sequence[Group]) -> Body:
+    """``features``, the ``segments`` with each one's term, and the clusters of every plan."""
+    names = common_numeric(*features)
+    if not names:
+        raise InputError("the customer features of the two runs have no numeric column in common")
+    edges = bin_edges(features[0], names, bins)
+    counts = bin_counts(features, edges)
+    if any(not side for side in counts[names[0]]):
+        raise InputError("the customer features of one of the two runs have no rows; there is nothing to compare")
+    per_feature = [{"feature": name, **psi(*counts[name]), "edges": edges[name]} for name in names]
+    plans = sorted({group.plan for group in groups})
+    moves = {plan: [(g.source, g.target, g.customers) for g in groups if g.plan == plan] for plan in plans}
+    return {
+        "features": sorted(per_feature, key=lambda each: -each["psi"]),
+        "segments": distribution([(row["from"], row["to"], row["customers"]) for row in pairs]),
+        "plans": {plan: distribution(moves[plan]) for plan in plans},
+    }
+
+
+def _segments(pairs: Sequence[Body], variables: Sequence[Variable]) -> Body:
+    """Migration matrix, totals per segment, and the variables that changed among the customers of every move."""
+
+    def changes(rows: Sequence[Body]) -> list[Body]:
+        both = sum(row["customers"] for row in rows)
+        found = [
+            {
+                "variable": each.label,
+                "is_flag": each.is_flag,
+                "in_rules": each.in_rules,
+                "up": sum(row[f"up_{at}"] for row in rows),
+                "down": sum(row[f"down_{at}"] for row in rows),
+                "customers": both,
+            }
+            for at, each in enumerate(variables)
+        ]
+        changed = [each for each in found if each["up"] or each["down"]]
+        return sorted(changed, key=lambda each: (not each["in_rules"], -each["up"] - each["down"], each["variable"]))
+
+    moves = [row for row in pairs if row["from"] and row["to"] and row["from"] != row["to"]]
+    names = sorted({row[end] for row in pairs for end in ("from", "to") if row[end]})
+    return {
+        "migration": [{key: row[key] for key in ("from", "to", "customers")} for row in pairs],
+        "totals": _totals([(row["from"], row["to"], row["customers"]) for row in pairs]),
+        "moved_pairs": [
+            {"from": row["from"], "to": row["to"], "customers": row["customers"], "changed": changes([row])}
+            for row in moves
+        ],
+        "moved": {
+            name: {
+                "out": changes([row for row in moves if row["from"] == name]),
+                "in": changes([row for row in moves if row["to"] == name]),
+            }
+            for name in names
+        },
+    }
+
+
+def _microsegments(groups: Sequence[Group]) -> Body:
+    plans = sorted({group.plan for group in groups})
+    return {
+        plan: {
+            "migration": [
+                {"from": each.source, "to": each.target, "customers": each.customers}
+                for each in groups
+                if each.plan == plan
+            ],
+            "totals": _totals([(g.source, g.target, g.customers) for g in groups if g.plan == plan]),
+        }
+        for plan in plans
+    }
+
+
+def _totals(moves: Sequence[tuple[str | None, str | None, int]]) -> dict[str, dict[str, int]]:
+    """Per name: ``before``, ``after``, ``stayed``, ``moved_out``, ``moved_in``, ``left`` (gone), ``entered`` (new)."""
+    keys = ("before", "after", "stayed", "moved_out", "moved_in", "left", "entered")
+    names = sorted({name for old, new, _ in moves for name in (old, new) if name is not None})
+    totals = {name: dict.fromkeys(keys, 0) for name in names}
+    for old, new, customers in moves:
+        if old is not None:
+            totals[old]["before"] += customers
+            totals[old]["left" if new is None else "stayed" if new == old else "moved_out"] += customers
+        if new is not None:
+            totals[new]["after"] += customers
+            if new != old:
+                totals[new]["entered" if old is None else "moved_in"] += customers
+    return totals

@@ -1,0 +1,150 @@
+"""A comparison as Parquet tables, one JSON and text."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from blitz import storage
+from blitz.pipelines.context import new_run_id
+from blitz.publish.tables import publish
+from blitz.text import table
+
+Body = Mapping[str, Any]
+MOST_ROWS = 10
+SCHEMAS = {
+    "segment_migration": "`from` string, `to` string, customers bigint",
+    "microsegment_migration": "plan string, `from` string, `to` string, customers bigint",
+    "moved": "`from` string, `to` string, variable string, is_flag boolean, in_rules boolean, up bigint, down bigint, "
+    "customers bigint",
+    "psi": "kind string, name string, psi double, level string",
+    "centroids": "plan string, cluster string, matched string, customers_before bigint, customers_after bigint, "
+    "distance double",
+}
+
+
+def tables(body: Body) -> dict[str, list[tuple[Any, ...]]]:
+    """The rows of every table of ``SCHEMAS``."""
+    psi = body["psi"]
+    index = [("feature", each["feature"], each["psi"], each["level"]) for each in psi["features"]]
+    index.append(("segments", "all", psi["segments"]["psi"], psi["segments"]["level"]))
+    index += [("plan", plan, each["psi"], each["level"]) for plan, each in psi["plans"].items()]
+    index += [("term of segment", name, term, None) for name, term in psi["segments"]["terms"].items()]
+    return {
+        "segment_migration": [(r["from"], r["to"], r["customers"]) for r in body["segments"]["migration"]],
+        "microsegment_migration": [
+            (plan, row["from"], row["to"], row["customers"])
+            for plan, each in body["microsegments"].items()
+            for row in each["migration"]
+        ],
+        "moved": [
+            (
+                pair["from"],
+                pair["to"],
+                c["variable"],
+                c["is_flag"],
+                c["in_rules"],
+                c["up"],
+                c["down"],
+                pair["customers"],
+            )
+            for pair in body["segments"]["moved_pairs"]
+            for c in pair["changed"]
+        ],
+        "psi": index,
+        "centroids": [
+            (r["plan"], r["cluster"], r["matched"], r["customers_before"], r["customers_after"], r["distance"])
+            for r in body["centroids"]
+        ],
+    }
+
+
+def write(spark: SparkSession, body: Body, folder: str) -> list[str]:
+    """Publish the tables below ``folder`` and write compare.json last; returns the paths."""
+    run_id, root = new_run_id(), folder.rstrip("/")
+    written = []
+    for name, rows in tables(body).items():
+        frame = spark.createDataFrame(rows, SCHEMAS[name]).coalesce(1)
+        written.append(publish(frame, f"{root}/{name}.parquet", run_id=run_id).path)
+    target = f"{root}/compare.json"
+    storage.write_bytes(target, (json.dumps(body, indent=2) + "\n").encode())
+    return [*written, target]
+
+
+def alarms(body: Body, most: float) -> list[tuple[str, float]]:
+    """What has an index above ``most``, greatest first: features by name, ``segments``, ``plan NAME``."""
+    psi = body["psi"]
+    found = [(each["feature"], each["psi"]) for each in psi["features"]]
+    found.append(("segments", psi["segments"]["psi"]))
+    found += [(f"plan {plan}", each["psi"]) for plan, each in psi["plans"].items()]
+    return sorted(((name, value) for name, value in found if value > most), key=lambda each: -each[1])
+
+
+def told(body: Body) -> str:
+    """The comparison as a person reads it; the longest lists are cut, the files hold all."""
+    same = {True: "the same", False: "others"}
+    parts = [
+        f"Before {body['before']['source']}\nAfter  {body['after']['source']}\n"
+        f"Rules: {same[body['rules_same']]}. Models: {same[body['models_same']]}.",
+        _totals("Segment", body["segments"]["totals"]),
+        _moves(body["segments"]["moved_pairs"]),
+    ]
+    for plan, each in body["microsegments"].items():
+        parts.append(_totals(f"Micro-segments of {plan}", each["totals"]))
+    parts += [_psi(body["psi"]), _centroids(body["centroids"])]
+    for key, word in (("only_before", "before"), ("only_after", "after")):
+        if body[key]:
+            parts.append(f"Features that only the run {word} has: {', '.join(body[key])}")
+    return "\n\n".join(part for part in parts if part)
+
+
+def _totals(title: str, totals: Mapping[str, Mapping[str, int]]) -> str:
+    header = (title, "Before", "After", "Stayed", "Moved out", "Moved in", "Left", "Entered")
+    keys = ("before", "after", "stayed", "moved_out", "moved_in", "left", "entered")
+    return table(header, [(name, *[each[key] for key in keys]) for name, each in totals.items()]) if totals else ""
+
+
+def _moves(pairs: Sequence[Body]) -> str:
+    largest = sorted(pairs, key=lambda pair: -pair["customers"])[:MOST_ROWS]
+    rows = [
+        (
+            f"{pair['from']} to {pair['to']}",
+            pair["customers"],
+            ", ".join(_change(each) for each in pair["changed"][:3]) or "no loaded variable",
+        )
+        for pair in largest
+    ]
+    return table(("Largest moves", "Customers", "Changed most often"), rows) if rows else "Nobody changed segment."
+
+
+def _change(each: Body) -> str:
+    ends = [f"{sign}{each[end]:,}" for end, sign in (("up", "+"), ("down", "-")) if each[end]]
+    return f"{each['variable']} {'/'.join(ends)}"
+
+
+def _psi(psi: Body) -> str:
+    levels = [each["level"] for each in psi["features"]]
+    count = ", ".join(f"{levels.count(name)} {name}" for name in ("stable", "moderate", "large"))
+    rows = [("segments", psi["segments"]["psi"], psi["segments"]["level"])]
+    rows += [(f"plan {plan}", each["psi"], each["level"]) for plan, each in psi["plans"].items()]
+    rows += [(each["feature"], each["psi"], each["level"]) for each in psi["features"][:MOST_ROWS]]
+    shown = [(name, f"{value:.4f}", level) for name, value, level in rows]
+    return table(("Population stability", "Index", "Level"), shown) + f"\n  features: {count}"
+
+
+def _centroids(rows: Sequence[Body]) -> str:
+    shown = sorted((row for row in rows if row["distance"] is not None), key=lambda row: -row["distance"])[:MOST_ROWS]
+    body = [
+        (
+            f"{row['plan']} {row['cluster']}",
+            row["matched"],
+            row["customers_before"],
+            row["customers_after"],
+            row["distance"],
+            ", ".join(f"{each['feature']} {each['shift']:+.2f}" for each in row["features"][:2]) or "-",
+        )
+        for row in shown
+    ]
+    header = ("Centroids that went farthest", "After", "Customers", "After", "Distance", "Features that went farthest")
+    return table(header, body) if body else ""

@@ -1,0 +1,1 @@
+"""Explain one customer: which rule gave the segment, which cluster and why."""

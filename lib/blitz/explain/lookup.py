@@ -1,0 +1,271 @@
+"""Why one customer is where it is: orders, features, rules, caps, centroids (contract: rule segments, micro-segments).
+
+A lookup in the published outputs by the customer's id; the only wider read is that of the plans' customers, for the
+percentiles that cap their features.
+"""
+
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, datetime
+from decimal import Decimal
+from functools import reduce
+from typing import Any
+
+import numpy as np
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from blitz.config import Config, FeaturePipeline, add_months
+from blitz.errors import InputError
+from blitz.features.orders import in_window, local_time
+from blitz.pipelines.context import RunContext
+from blitz.pipelines.segmentation import SegmentRunner
+from blitz.publish.tables import read_output
+from blitz.raw.channels import CHANNELS
+from blitz.segmentation import segments
+from blitz.segmentation.microsegments import PlanItem, plan_rows, prepared
+from blitz.segmentation.payload import Payload
+from blitz.segmentation.rules import RuleSet, explain_rules
+from blitz.segmentation.segments import BAND_COLUMN, CATEGORY_COUNT, ID_COLUMN, MOST_ORDERS
+
+Body = dict[str, Any]
+
+
+def explain(config: Config, spark: SparkSession, customer: str) -> Body:
+    """Everything that put a customer into its segment and micro-segments, as plain JSON values.
+
+    Keys: ``customer``, ``window``, ``orders`` (by channel; null where the config has no feature pipeline), ``dropped``
+    (why the customer has no segment, or null), ``band``, ``rule_variables``, ``flags``, ``counts``, ``rules`` (each
+    with the conditions that failed), ``segment`` (computed, published, agrees) and ``plans``.
+
+    Raises InputError where no output is published, or the customer features do not hold the id.
+    """
+    with ThreadPoolExecutor(4) as pool:  # a lookup is mostly planning, so several at a time take little more than one
+        orders = pool.submit(_orders, config, spark, customer)
+        published = pool.submit(_published, config, spark, customer)
+        micro = pool.submit(_microclusters, config, spark, customer)
+        runner = SegmentRunner(config, spark)
+        table = runner.load_data()
+        plans = pool.submit(lambda: _plans(config, spark, table, customer, published.result(), micro.result()))
+        # Counts and flags in one job: the loaded columns ride along as one struct.
+        loaded = _of(table, customer).withColumn("loaded", F.struct(*[F.col(f"`{name}`") for name in table.columns]))
+        flagged = runner.rename_cols(runner.create_flags(loaded))
+        segments.check_rule_columns(flagged.columns, runner.rules)
+        rows = flagged.collect()
+        # Whom the load leaves out is among the features alone, or nowhere.
+        features = rows[0]["loaded"].asDict() if rows else _features(config, spark, customer, table.columns)
+        dropped = None if rows else _dropped(features)
+        body: Body = {"customer": customer, **orders.result(), "dropped": dropped}
+    body["counts"] = {name: plain(features[name]) for name in table.columns if name != ID_COLUMN}
+    body |= _rules(rows[0].asDict() if rows else {}, runner.rules)
+    computed, segment = _matched(body["rules"]), published.result()
+    agrees = segment is not None and computed == segment
+    body["segment"] = {"computed": computed, "published": segment, "agrees": agrees}
+    body["plans"] = plans.result()
+    return body
+
+
+def _features(config: Config, spark: SparkSession, customer: str, loaded: Sequence[str]) -> Body:
+    """The customer's features as published, whether or not the segmentation leaves the customer out."""
+    path = config.segmentation.input_path
+    needed = list(dict.fromkeys([*loaded, BAND_COLUMN, CATEGORY_COUNT]))
+    features = _of(read_output(spark, path, RunContext.of(config).format), customer)
+    found = features.select(*[F.col(f"`{name}`") for name in needed]).collect()
+    if not found:
+        raise InputError(
+            f"no customer of that id in {path}; ids are text, so leading zeros count, and only customers with an "
+            "own-app order since cutoff_date are there"  # the message goes to the debug log: no id in it
+        )
+    return found[0].asDict()
+
+
+def plain(value: Any) -> Any:
+    """A value of a row as JSON has it; NaN is null, whole floats stay floats."""
+    if isinstance(value, Decimal):
+        value = float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, (datetime, date)):
+        return value.isoformat(sep=" ") if isinstance(value, datetime) else value.isoformat()
+    return [plain(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def _of(df: DataFrame, customer: str) -> DataFrame:
+    return df.where(F.col(ID_COLUMN) == customer)
+
+
+def _published(config: Config, spark: SparkSession, customer: str) -> str | None:
+    path = config.segmentation.output_segments_path
+    rows = _of(read_output(spark, path, RunContext.of(config).format), customer).select("Segment").collect()
+    return rows[0]["Segment"] if rows else None
+
+
+def _microclusters(config: Config, spark: SparkSession, customer: str) -> dict[str, str]:
+    """The published micro-segments by plan item."""
+    path = config.segmentation.output_microsegments_path
+    rows = _of(read_output(spark, path, RunContext.of(config).format), customer)
+    return {row["Segment"]: row["microcluster"] for row in rows.select("Segment", "microcluster").collect()}
+
+
+def _dropped(features: Body) -> str | None:
+    """The reason for which the load of the segmentation leaves a customer out (see ``segments.load``)."""
+    if features[BAND_COLUMN] is None:
+        return "bad_record"
+    if not features[BAND_COLUMN] <= MOST_ORDERS:
+        return "over_100_orders"
+    return "no_category" if not plain(features[CATEGORY_COUNT]) else None
+
+
+def _orders(config: Config, spark: SparkSession, customer: str) -> Body:
+    """``window`` and, per channel, the orders that the customer features count, oldest first."""
+    if config.feature_pipeline_body is None:
+        return {"window": None, "orders": None}
+    body: FeaturePipeline = config.feature_pipeline
+    common = body.common
+    start = max(body.customer.cutoff_date, add_months(common.current_run_date, -common.months_offset))
+    fmt = RunContext.of(config).format
+    local = local_time(F.col("order_placed_datetime"), common.timezone)
+    frames = []
+    for name in CHANNELS:
+        orders = _of(read_output(spark, getattr(body, name).output_path, fmt), customer)
+        frames.append(
+            orders.select(
+                F.lit(name).alias("channel"),
+                F.col("order_id").cast("string").alias("order_id"),
+                local.cast("string").alias("at"),
+                F.col("total_price").cast("double").alias("total_price"),
+                F.col("item_count").cast("double").alias("item_count"),
+                F.col("order_time_of_day").alias("daypart"),
+                (F.col("is_weekend") == 1).alias("weekend"),
+                F.col("unique_base_products_in_order").alias("base_products"),
+            ).where(in_window(local, start, common.current_run_date))
+        )
+    rows = reduce(DataFrame.unionByName, frames).orderBy("at", "order_id").collect()
+    window = {"from": start.isoformat(), "to": common.current_run_date.isoformat(), "timezone": common.timezone}
+    by_channel: dict[str, list[Body]] = {name: [] for name in CHANNELS}
+    for row in rows:
+        values = {name: plain(value) for name, value in row.asDict().items()}
+        by_channel[values.pop("channel")].append(values)
+    return {"window": window, "orders": by_channel}
+
+
+def _rules(values: Body, rules: RuleSet) -> Body:
+    """The band, its variables, the flags and each rule's verdict; all empty for a customer without a segment."""
+    inside = [band for band in rules.bands if values and band.holds(float(values[BAND_COLUMN]))]
+    if not inside:
+        return {"band": None, "rule_variables": {}, "flags": {}, "rules": []}
+    band = inside[0]
+    # NaN holds in no condition, as a null does in Spark's when.
+    numbers = {name: math.nan if values[name] is None else float(values[name]) for name in band.columns}
+    verdicts = [
+        {
+            "segment": verdict.segment,
+            "rule": rule.in_words(),
+            "matched": verdict.matched,
+            "failed": [text.replace("(is nan)", "(is null)") for text in verdict.failed],
+        }
+        for rule, verdict in zip(band.rules, explain_rules(band.name, numbers, rules), strict=True)
+    ]
+    return {
+        "band": band.name,
+        "rule_variables": {name: plain(values[name]) for name in [BAND_COLUMN, *band.columns]},
+        "flags": {name: value for name, value in values.items() if name.endswith("_flag")},
+        "rules": verdicts,
+    }
+
+
+def _matched(verdicts: Sequence[Body]) -> str | None:
+    return next((each["segment"] for each in verdicts if each["matched"]), None)
+
+
+def _plans(
+    config: Config, spark: SparkSession, table: DataFrame, customer: str, segment: str | None, published: dict[str, str]
+) -> list[Body]:
+    """Every enabled plan item of the customer's published segment; only their models are fetched."""
+    seg = config.segmentation
+    mine = [item for item in seg.micro_plan if item.enabled and segment in item.source_segments]
+    if not mine:
+        return []
+    fmt = RunContext.of(config).format
+    own = config.model_copy(update={"segmentation_body": seg.model_copy(update={"micro_plan": mine})})
+    runner = SegmentRunner(own, spark)
+    payloads = runner.load_payloads()
+    plan = runner.plan_items(table.columns, payloads)
+    assignments = read_output(spark, seg.output_segments_path, fmt)
+    rows, columns = prepared(plan_rows(table, assignments, plan), plan, runner.lower_q, runner.upper_q)
+    mine_rows = {row["plan"]: row.asDict() for row in _of(rows, customer).collect()}
+    return [
+        {
+            "plan": item.name,
+            "model": each.model_key,
+            "model_sha256": payloads[each.model_key].sha256,
+            **_place(item, payloads[each.model_key], columns, mine_rows[at], published.get(item.name)),
+        }
+        for at, (item, each) in enumerate(zip(plan, mine, strict=True))
+        if at in mine_rows
+    ]
+
+
+def _place(item: PlanItem, payload: Payload, columns: Sequence[str], row: Body, published: str | None) -> Body:
+    """Where one model puts the customer, and why."""
+    places = [columns.index(name) for name in item.columns]
+    x = np.array([row[f"x_{at}"] for at in places], dtype=float)
+    z = item.scaler.transform(x[None, :])[0]
+    centres = item.kmeans.cluster_centers_
+    squares = (z - centres) ** 2
+    distances = np.sqrt(squares.sum(axis=1))
+    chosen, *others = (int(at) for at in np.argsort(distances, kind="stable"))
+    return {
+        "microcluster": str(chosen),
+        "published": published,
+        "agrees": published == str(chosen),
+        "is_capped": item.is_capped,
+        "capped": _capped(item, payload.features, columns, row) if item.is_capped else [],
+        "distances": {str(at): float(distance) for at, distance in enumerate(distances)},
+        "runner_up": str(others[0]) if others else None,
+        "pulls": _pulls(payload.features, x, z, squares, chosen, others[0]) if others else [],
+    }
+
+
+def _capped(item: PlanItem, names: Sequence[str], columns: Sequence[str], row: Body) -> list[Body]:
+    """The features that the cap moved, and by how much; ``prepared`` numbers its bounds without the band column."""
+    clippable = [name for name in columns if name != BAND_COLUMN]
+    moved = []
+    for name, source in zip(names, item.columns, strict=True):
+        value, capped = row[source], row[f"x_{columns.index(source)}"]
+        if source == BAND_COLUMN or value is None or float(value) == capped:
+            continue
+        at = clippable.index(source)
+        moved.append(
+            {
+                "feature": name,
+                "value": plain(value),
+                "capped_to": capped,
+                "by": capped - float(value),
+                "low": row[f"low_{at}"],
+                "high": row[f"high_{at}"],
+            }
+        )
+    return moved
+
+
+def _pulls(
+    names: Sequence[str], x: np.ndarray, z: np.ndarray, squares: np.ndarray, chosen: int, runner_up: int
+) -> list[Body]:
+    """Per feature what it adds to the squared distance of the runner-up and not of the chosen centroid, hardest first.
+
+    The pulls add up to the difference of the two squared distances; a negative one pulls to the runner-up.
+    """
+    pulls = squares[runner_up] - squares[chosen]
+    return [
+        {
+            "feature": names[at],
+            "value": float(x[at]),
+            "scaled": float(z[at]),
+            "to_chosen": float(squares[chosen][at]),
+            "to_runner_up": float(squares[runner_up][at]),
+            "pull": float(pulls[at]),
+        }
+        for at in np.argsort(-pulls, kind="stable")
+    ]

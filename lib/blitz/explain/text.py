@@ -1,0 +1,132 @@
+"""An explanation as a person reads it: the content of ``explain`` in sections."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from blitz.raw.channels import CHANNELS
+from blitz.text import table
+
+Body = Mapping[str, Any]
+MOST_PULLS = 8
+ACROSS = 3
+
+
+def told(body: Body) -> str:
+    """The explanation as text; long lists of zeros and of weak pulls are counted, not shown."""
+    parts = [f"Customer {body['customer']}", *_orders(body), _counts(body["counts"])]
+    if body["dropped"]:
+        parts.append(f"No segment: the segmentation leaves this customer out ({body['dropped']}).")
+    else:
+        parts += [*_flags(body), _rules(body)]
+    parts.append(_segment(body["segment"]))
+    parts += [text for plan in body["plans"] for text in _plan(plan)]
+    if not body["plans"] and body["segment"]["published"]:
+        parts.append("No micro-segment: no enabled plan item takes this segment.")
+    return "\n\n".join(parts)
+
+
+def _orders(body: Body) -> list[str]:
+    if body["orders"] is None:
+        return []
+    window = body["window"]
+    texts = [f"Orders from {window['from']} until {window['to']}, local time {window['timezone']}"]
+    for name in CHANNELS:
+        orders = body["orders"][name]
+        if not orders:
+            texts.append(f"  {name}: none")
+            continue
+        rows = [
+            (
+                each["at"],
+                each["daypart"] or "-",
+                "yes" if each["weekend"] else "no",
+                each["total_price"],
+                each["item_count"],
+                ", ".join(each["base_products"] or []) or "-",
+            )
+            for each in orders
+        ]
+        header = (f"{name}: {len(orders)}", "Part of day", "Weekend", "Price", "Items", "Base products")
+        texts.append(table(header, rows))
+    return texts
+
+
+def _counts(counts: Body) -> str:
+    shown = {name: value for name, value in counts.items() if value not in (0, None)}
+    rows = list(shown.items())
+    rest = len(counts) - len(shown)
+    return table(("Features", "Value"), rows) + (f"\n  and {rest} that are 0 or null" if rest else "")
+
+
+def _flags(body: Body) -> list[str]:
+    raised = [name for name, value in body["flags"].items() if value]
+    lines = [", ".join(raised[at : at + ACROSS]) for at in range(0, len(raised), ACROSS)]
+    variables = ", ".join(f"{name} {_number(value)}" for name, value in body["rule_variables"].items())
+    return [
+        f"Flags that are 1 ({len(raised)} of {len(body['flags'])})\n  " + ("\n  ".join(lines) or "none"),
+        f"Band {body['band']}\n  {variables}",
+    ]
+
+
+def _rules(body: Body) -> str:
+    rows = [
+        (each["segment"], "matches" if each["matched"] else "fails", each["rule"] if each["matched"] else
+         " and ".join(each["failed"]))
+        for each in body["rules"]
+    ]  # fmt: skip
+    return table(("Rule", "", "Because"), rows)
+
+
+def _segment(segment: Body) -> str:
+    if segment["agrees"]:
+        return f"Segment {segment['computed']}, as published"
+    return f"Segment: the rules give {segment['computed'] or 'none'}, published is {segment['published'] or 'none'}" + (
+        "" if segment["computed"] == segment["published"] else "; run the segments job again"
+    )
+
+
+def _plan(plan: Body) -> list[str]:
+    agreement = (
+        "as published" if plan["agrees"] else f"published is {plan['published'] or 'none'}: run the microsegments job"
+    )
+    head = f"Micro-segment of plan {plan['plan']} ({plan['model']}): {plan['microcluster']}, {agreement}"
+    texts = [head, _caps(plan)]
+    rows = [
+        (at, distance, "chosen" if at == plan["microcluster"] else "runner-up" if at == plan["runner_up"] else "")
+        for at, distance in plan["distances"].items()
+    ]
+    texts.append(table(("Centroid", "Distance", ""), rows))
+    if plan["pulls"]:
+        texts.append(_pulls(plan))
+    return texts
+
+
+def _caps(plan: Body) -> str:
+    if not plan["is_capped"]:
+        return "  This plan caps nothing."
+    if not plan["capped"]:
+        return "  Capped: no feature of this customer lies outside the plan's percentiles."
+    rows: Sequence[Sequence[object]] = [
+        (each["feature"], float(each["value"]), each["capped_to"], each["by"], each["low"], each["high"])
+        for each in plan["capped"]
+    ]
+    return table(("Capped", "Value", "To", "By", "Low", "High"), rows)
+
+
+def _pulls(plan: Body) -> str:
+    shown = [each for each in plan["pulls"] if each["pull"] > 0][:MOST_PULLS]
+    against = sum(each["pull"] for each in plan["pulls"] if each["pull"] < 0)
+    total = sum(each["pull"] for each in plan["pulls"])
+    rows = [
+        (each["feature"], each["value"], each["scaled"], each["to_chosen"], each["to_runner_up"], each["pull"])
+        for each in shown
+    ]
+    header = (f"Pulls to {plan['microcluster']}", "Value", "Scaled", "To chosen²", "To runner-up²", "Pull")
+    return table(header, rows) + (
+        f"\n  all features together pull {total:.2f} to {plan['microcluster']}, those that pull to "
+        f"{plan['runner_up']} {against:.2f}"
+    )
+
+
+def _number(value: Any) -> str:
+    return "null" if value is None else f"{value:g}"

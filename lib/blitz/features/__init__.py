@@ -1,0 +1,1 @@
+"""Order and customer features: pure functions of DataFrames that neither read nor write."""

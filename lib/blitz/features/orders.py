@@ -1,0 +1,324 @@
+"""Order features: one row per order of one channel (contract: order features)."""
+
+from dataclasses import dataclass
+from datetime import date
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from blitz.accounts import Counter, count_where
+from blitz.features.lines import LINE_REASONS, bit, line_features
+from blitz.raw.channels import Channel, instore_key
+from blitz.raw.menu import BITS, Category, Menu
+from blitz.raw.specs import BAD_RECORD, BAD_TIMESTAMP, REASON
+from blitz.spark.columns import whole
+
+DAYPARTS = ("Breakfast", "Lunch", "Evening", "Dinner", "Late Night")
+STORE_COLUMNS = ("store_type", "store_generator_new", "store_geographical_city", "store_key_city")
+
+
+@dataclass(frozen=True)
+class OrderSettings:
+    """What the order features depend on beside the data: zone, prices, and the window (``in_window``)."""
+
+    start: date
+    end: date
+    timezone: str
+    price_bins: list[float]
+    bucket_labels: list[str]
+    excluded_stores: list[str]
+
+
+@dataclass(frozen=True)
+class CountedLines:
+    """Lines that were taken together before: ``line_features``, and how many lines were read, and were bad records."""
+
+    per_order: DataFrame
+    read: int
+    bad_record: int
+
+
+@dataclass(frozen=True)
+class OrderTables:
+    """The inputs of one channel's order features, as typed frames.
+
+    ``lines``: typed, or taken together before. ``customers``: ``order_key``, ``algonomy_id``, ``is_conflict``,
+    ``is_ownapp_user``; ``queries``: distinct ``order_key`` with a query, or None; ``stores``, ``choices``,
+    ``categories``: see mappings.py.
+    """
+
+    orders: DataFrame
+    lines: DataFrame | CountedLines
+    customers: DataFrame
+    queries: DataFrame | None
+    stores: DataFrame
+    choices: DataFrame
+    categories: DataFrame
+    menu: Menu
+
+
+def daypart(local: Column) -> Column:
+    """The part of the day of a local time."""
+    hour = F.hour(local)
+    return (
+        F.when(hour < 6, "Late Night")
+        .when(hour < 11, "Breakfast")
+        .when(hour < 15, "Lunch")
+        .when(hour < 19, "Evening")
+        .when(hour <= 23, "Dinner")
+    )
+
+
+def is_weekend(local: Column) -> Column:
+    """1 on Saturday and Sunday of a local time, else 0."""
+    return F.dayofweek(local).isin(1, 7).cast("int")
+
+
+def local_time(instant: Column, timezone: str) -> Column:
+    """The wall-clock time of a UTC instant, held as if it were UTC."""
+    return F.from_utc_timestamp(instant, timezone)
+
+
+def in_window(local: Column, start: date, end: date) -> Column:
+    """Whether a local time lies in the window: from the midnight that begins ``start`` until before that of ``end``."""
+    first, behind = (F.lit(day.isoformat()).cast("timestamp") for day in (start, end))
+    return (local >= first) & (local < behind)
+
+
+def mapping_key(channel: Channel) -> Column:
+    """The order key that a row of the customer mapping names."""
+    if channel.is_local:
+        return instore_key(F.col("invoice_no"), F.col("store_code"), F.col("invoice_date"))
+    return whole(F.col("invoice_no"))
+
+
+def published_key(channel: Channel) -> Column:
+    """The order key of a row of the channel's published order features."""
+    return (
+        instore_key(F.col("order_id"), F.col("StoreCode"), F.col("BussTime")) if channel.is_local else F.col("order_id")
+    )
+
+
+def keyed_customers(mapping: DataFrame, channel: Channel) -> DataFrame:
+    """``order_key`` and ``customer`` of every row of the customer mapping. In-store orders are known by invoice, store
+    and date, the others by their id."""
+    return mapping.select(mapping_key(channel).alias("order_key"), F.col("customer_code_ty").alias("customer"))
+
+
+def customer_keys(keyed: DataFrame) -> DataFrame:
+    """The customer of every order key of ``keyed_customers``: the smallest id where the mapping names several (then
+    ``is_conflict``).
+
+    Returns ``order_key``, ``algonomy_id``, ``is_conflict``.
+    """
+    return (
+        keyed.where(F.col("order_key").isNotNull() & F.col("customer").isNotNull())
+        # The least of texts is found by sorting, and the join sorts by this key anyway: shuffled first, it is one sort.
+        .repartition("order_key")
+        .groupBy("order_key")
+        .agg(F.min("customer").alias("algonomy_id"), F.max("customer").alias("largest"))
+        .select("order_key", "algonomy_id", (F.col("algonomy_id") != F.col("largest")).alias("is_conflict"))
+    )
+
+
+def with_user_flag(known: DataFrame, ownapp_users: DataFrame | None) -> DataFrame:
+    """``customer_keys`` with ``is_ownapp_user``: whether the customer is in ``ownapp_users``; always for None, which is
+    own app itself."""
+    if ownapp_users is None:
+        return known.withColumn("is_ownapp_user", F.lit(True))
+    users = ownapp_users.select("algonomy_id").distinct().withColumn("is_user", F.lit(True))
+    flagged = known.join(users, "algonomy_id", "left")
+    return flagged.select(
+        "order_key", "algonomy_id", "is_conflict", F.coalesce(F.col("is_user"), F.lit(False)).alias("is_ownapp_user")
+    )
+
+
+def order_features(tables: OrderTables, channel: Channel, settings: OrderSettings, counter: Counter) -> DataFrame:
+    """One row per kept order of the channel, with the columns of the contract in its order.
+
+    Row counts of both raw tables go to ``counter``; see ``order_accounts``.
+    """
+    orders = _first_of_repeated(_in_window(tables.orders, channel, settings, counter), channel)
+    if tables.queries is not None:
+        queries = tables.queries.withColumn("has_query", F.lit(True))
+        orders = orders.join(queries, "order_key", "left")
+    else:
+        orders = orders.withColumn("has_query", F.lit(False))
+    known = orders.join(tables.customers, "order_key", "left")
+    joined = _with_lines(known, tables, channel, settings, counter)
+    with_stores = joined.join(F.broadcast(tables.stores), joined[channel.store] == tables.stores["store"], "left")
+    return with_stores.select(*_columns(channel, settings, tables.menu))
+
+
+def _in_window(orders: DataFrame, channel: Channel, settings: OrderSettings, counter: Counter) -> DataFrame:
+    """Good rows with ``order_key`` and ``order_local`` whose local time lies in the window."""
+    time = F.col(channel.time)
+    keyed = orders.select(
+        "*",
+        channel.order_key().alias("order_key"),
+        (time if channel.is_local else local_time(time, settings.timezone)).alias("order_local"),
+    )
+    outside = ~in_window(F.col("order_local"), settings.start, settings.end)
+    excluded = F.col("StoreCode").isin(settings.excluded_stores) if channel.is_local else F.lit(False)
+    reason = F.coalesce(F.col(REASON), F.when(outside, "outside_window"), F.when(excluded, "excluded_store"))
+    reasoned = keyed.withColumn(REASON, reason)
+    watched = counter.watch(
+        reasoned,
+        read=F.count(F.lit(1)),
+        **{
+            name: count_where(F.col(REASON) == name)
+            for name in (BAD_RECORD, BAD_TIMESTAMP, "outside_window", "excluded_store")
+        },
+        in_window=count_where(F.col(REASON).isNull()),
+    )
+    return watched.where(F.col(REASON).isNull()).drop(REASON)
+
+
+def _first_of_repeated(orders: DataFrame, channel: Channel) -> DataFrame:
+    """One row per order: the latest time, then the greatest amount, then the first by all other columns."""
+    others = sorted(set(orders.columns) - {"order_key", "order_local", channel.time, channel.amount})
+    latest_first = [F.col(channel.time).desc(), F.col(channel.amount).desc_nulls_last()]
+    window = Window.partitionBy("order_key").orderBy(*latest_first, *[F.col(name).asc() for name in others])
+    ranked = orders.repartition("order_key").withColumn("rank", F.row_number().over(window))
+    return ranked.where(F.col("rank") == 1).drop("rank")
+
+
+def _with_lines(
+    orders: DataFrame, tables: OrderTables, channel: Channel, settings: OrderSettings, counter: Counter
+) -> DataFrame:
+    """The orders of own-app users with what their lines give; the other orders and lines are counted and gone."""
+    lines = _counted(tables, channel, settings, counter).withColumnRenamed("order_key", "lines_key")
+    both = orders.join(lines, F.col("order_key") == F.col("lines_key"), "full_outer")
+    has_order, no_customer = F.col("order_key").isNotNull(), F.col("algonomy_id").isNull()
+    is_kept = has_order & ~no_customer & F.col("is_ownapp_user")
+    watched = counter.watch(
+        both,
+        distinct_orders=count_where(has_order),
+        no_customer=count_where(has_order & no_customer),
+        not_ownapp_user=count_where(has_order & ~no_customer & ~F.col("is_ownapp_user")),
+        kept=count_where(is_kept),
+        customer_conflicts=count_where(F.col("is_conflict")),
+        lines_no_order=F.sum(F.when(is_kept, F.lit(0)).otherwise(F.col("lines"))),
+        **{f"lines_{name}": F.sum(F.when(is_kept, F.col(name))) for name in (*LINE_REASONS, "kept_lines")},
+    )
+    return watched.where(is_kept)
+
+
+def _counted(tables: OrderTables, channel: Channel, settings: OrderSettings, counter: Counter) -> DataFrame:
+    """One row per order that has lines; see ``per_order`` in lines.py."""
+    if isinstance(tables.lines, CountedLines):
+        counter.add(lines_read=tables.lines.read, lines_bad_record=tables.lines.bad_record)
+        return tables.lines.per_order
+    good = good_lines(tables.lines, counter)
+    return line_features(good, channel, settings.price_bins, tables.choices, tables.categories, tables.menu.masks)
+
+
+def good_lines(lines: DataFrame, counter: Counter) -> DataFrame:
+    """The lines that could be read; ``counter`` gets all and the bad records."""
+    watched = counter.watch(
+        lines, lines_read=F.count(F.lit(1)), lines_bad_record=count_where(F.col(REASON).isNotNull())
+    )
+    return watched.where(F.col(REASON).isNull())
+
+
+_APP_COLUMNS = (
+    ("order_id", "id"),
+    ("user_id", "user_id"),
+    ("device_type_platform", "platform"),
+    ("order_placed_datetime", "order_placed_datetime"),
+    ("order_channel", "channel"),
+    ("store_name", "store_name"),
+    ("store_mds_id", "store_id_id"),
+    ("actual_delivery_time", "order_delivery_datetime"),
+    ("payment_method", "payment_method"),
+    ("pre_discount_order_value", "gross_price"),
+    ("promo_code_applied", "applied_coupon"),
+    *(
+        (name, name)
+        for name in (
+            "discounted_price",
+            "total_price",
+            "gross_price",
+            "actual_subtotal",
+            "sub_total_price",
+            "schedule_datetime",
+            "status_id",
+            "applied_coupon",
+            "platform",
+            "tip",
+            "order_delivery_datetime",
+            "before_payment_delivery_eta",
+            "before_payment_pickup_eta",
+            "is_distance_fee_applicable",
+            "offer_applied",
+            "business_model_id_id",
+            "algonomy_id",
+            *STORE_COLUMNS,
+            "has_query",
+        )
+    ),
+)
+_INSTORE_COLUMNS = (
+    ("order_id", "InvoiceNo"),
+    ("order_placed_datetime", "order_placed_datetime"),
+    ("BussTime", "BussTime"),
+    ("StoreCode", "StoreCode"),
+    ("total_price", "GrossAmount"),
+    ("discounted_price", "Discount"),
+    ("BaseAmount", "BaseAmount"),
+    ("TransType", "TransType"),
+    ("algonomy_id", "algonomy_id"),
+    ("SaleType", "SaleType"),
+    *((name, name) for name in STORE_COLUMNS),
+)
+
+
+def _columns(channel: Channel, settings: OrderSettings, menu: Menu) -> list[Column]:
+    """The published columns of a channel."""
+    own = {
+        "BussTime": F.col(channel.time).cast("timestamp_ntz"),
+        "order_placed_datetime": F.to_utc_timestamp(F.col("order_local"), settings.timezone),
+    }
+    if channel.is_local:
+        carried = [own.get(name, F.col(source)).alias(name) for name, source in _INSTORE_COLUMNS]
+    else:
+        carried = [
+            F.coalesce(F.col(source), F.lit(False)).alias(name) if name == "has_query" else F.col(source).alias(name)
+            for name, source in _APP_COLUMNS
+        ]
+    return carried + feature_columns(channel, settings.bucket_labels, menu)
+
+
+def feature_columns(channel: Channel, bucket_labels: list[str], menu: Menu) -> list[Column]:
+    """The features of an order, from its masks and its local time."""
+    columns = [bit(F.col("price_bits"), at).alias(f"{label}_items_count") for at, label in enumerate(bucket_labels)]
+    for kind in ("dri", "base"):
+        for name in menu.columns(kind):
+            bits = [_has(category) for category in menu.of_kind(kind) if category.column == name]
+            columns.append(F.greatest(*bits).alias(name) if len(bits) > 1 else bits[0].alias(name))
+    columns += [
+        _names(menu.of_kind("dri")).alias("unique_dri_categories_in_order"),
+        _names(menu.of_kind("base")).alias("unique_base_products_in_order"),
+        F.coalesce(F.col("item_count"), F.lit(0.0)).alias("item_count"),
+    ]
+    if channel.has_flags:
+        columns += [
+            F.col("customization_flag"),
+            F.col("veg_indicator"),
+            F.coalesce(F.col("veg_count"), F.lit(0)).alias("veg_count"),
+            F.coalesce(F.col("promo_items"), F.lit(0.0)).alias("promo_items"),
+        ]
+    local = F.col("order_local")
+    return [*columns, daypart(local).alias("order_time_of_day"), is_weekend(local).alias("is_weekend")]
+
+
+def _has(category: Category) -> Column:
+    return bit(F.col(f"mask_{category.bit // BITS}"), category.bit % BITS)
+
+
+def _names(categories: list[Category]) -> Column:
+    """The names of the categories that an order has, sorted (the menu is)."""
+    if not categories:
+        return F.array().cast("array<string>")
+    marked = [F.when(_has(category) == 1, F.lit(category.name)).otherwise(F.lit("")) for category in categories]
+    return F.array_remove(F.array(*marked), "")  # compiled, where array_compact would be an interpreted lambda

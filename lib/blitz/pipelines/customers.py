@@ -1,0 +1,99 @@
+"""Customer features over the three order outputs."""
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+
+from blitz.accounts import Account, Counter
+from blitz.config import FeaturePipeline, add_months, feature_pipeline_of
+from blitz.features.customers import CustomerSettings, customer_features
+from blitz.pipelines.context import ConfigLike, RunContext, StepResult
+from blitz.publish.tables import publish, read_output
+from blitz.raw.channels import CHANNELS
+from blitz.raw.inputs import RawInputs, menu_inputs
+from blitz.raw.menu import BASE_PREFIX, DRI_PREFIX, Menu, slug
+from blitz.spark.session import configure
+
+log = logging.getLogger(__name__)
+
+
+class CustomerFeaturePipeline:
+    """Customer features over the three order outputs (contract: customer features).
+
+    Args:
+        config: a Config, the whole config, or the users' ``feature_pipeline`` body.
+        spark: the session.
+    """
+
+    def __init__(
+        self,
+        config: ConfigLike,
+        spark: SparkSession,
+        *,
+        inputs: RawInputs | None = None,
+        context: RunContext | None = None,
+    ) -> None:
+        self.config: FeaturePipeline = feature_pipeline_of(config)
+        self.spark = spark
+        self.context = context or RunContext.of(config)
+        self._inputs = inputs
+        self.result: StepResult | None = None
+
+    def run(self) -> DataFrame:
+        """Compute and publish the customer features; returns them as published. ``result`` holds the accounts."""
+        started = time.monotonic()
+        configure(self.spark)
+        mappings = self._inputs.mappings() if self._inputs else menu_inputs(self.config)
+        orders = {
+            name: read_output(self.spark, getattr(self.config, name).output_path, self.context.format)
+            for name in CHANNELS
+        }
+        counter = Counter()
+        features = customer_features(orders, self._settings(mappings.menu), counter)
+        path = self.config.customer.output_path
+        output = publish(features, path, fmt=self.context.format, run_id=self.context.run_id)
+        counts = counter.values()
+        accounts = [
+            Account(
+                f"{name} order features",
+                counts[f"{name}_read"],
+                counts[f"{name}_kept"],
+                {"outside_window": counts[f"{name}_read"] - counts[f"{name}_kept"]},
+            )
+            for name in CHANNELS
+        ]
+        self.result = StepResult("customers", output, accounts, time.monotonic() - started)
+        return read_output(self.spark, path, self.context.format)
+
+    def _settings(self, menu: Menu) -> CustomerSettings:
+        common, customer = self.config.common, self.config.customer
+        window_start = add_months(common.current_run_date, -common.months_offset)
+        return CustomerSettings(
+            start=max(customer.cutoff_date, window_start),
+            end=common.current_run_date,
+            timezone=common.timezone,
+            bucket_labels=list(common.price_config.bucket_labels),
+            menu=menu,
+            categories=category_bounds(customer, menu),
+        )
+
+
+def category_bounds(customer: Any, menu: Menu) -> dict[str, frozenset[str]] | None:
+    """The category columns that older configs let a channel contribute, by name or column; None: no bound."""
+    per_channel = {name: getattr(customer, f"{name}_base_categs") for name in CHANNELS}
+    if customer.dri_categ_names is None and all(names is None for names in per_channel.values()):
+        return None
+    dri = _bounded(customer.dri_categ_names, DRI_PREFIX, menu.columns("dri"))
+    return {
+        name: frozenset(dri + _bounded(names, BASE_PREFIX, menu.columns("base"))) for name, names in per_channel.items()
+    }
+
+
+def _bounded(names: Sequence[str] | None, prefix: str, columns: list[str]) -> list[str]:
+    if names is None:
+        return columns
+    wanted = {prefix + slug(name).removeprefix(prefix) for name in names}
+    return [column for column in columns if column in wanted]

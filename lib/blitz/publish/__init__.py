@@ -1,0 +1,1 @@
+"""Publish tables: write beside the output, check, then swap, under a lock."""

@@ -1,0 +1,98 @@
+"""Outputs on Hadoop file systems (HDFS, abfss, …), through a classic SparkSession: two renames and a journal."""
+
+import time
+from contextlib import AbstractContextManager, suppress
+from typing import Any
+
+from py4j.protocol import Py4JJavaError
+
+from blitz import storage
+from blitz.errors import InputError, PublishError
+from blitz.publish.lock import Held, LeaseConflict, LeaseState, lease
+from blitz.publish.tree import TreeStore
+from blitz.storage.hadoop import clear_errors, file_system
+
+
+class HadoopLeaseFile:
+    """A lease as a Hadoop file; creation is exclusive, replacement is as safe as reading before writing can be."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def create(self, data: bytes) -> str:
+        files, target = file_system(self.path)
+        try:
+            stream = files.create(target, False)
+        except Py4JJavaError as error:
+            with clear_errors(self.path):
+                if files.exists(target):
+                    raise LeaseConflict from error
+                raise
+        with clear_errors(self.path):
+            stream.write(bytearray(data))
+            stream.close()
+        return data.decode()
+
+    def read(self) -> LeaseState | None:
+        files, target = file_system(self.path)
+        with suppress(InputError):  # released in between
+            with clear_errors(self.path):
+                modified = files.getFileStatus(target).getModificationTime() / 1000
+            data = storage.read_bytes(self.path)
+            return LeaseState(data, data.decode(), time.time() - modified)
+        return None
+
+    def replace(self, data: bytes, tag: str) -> str:
+        state = self.read()
+        if state is None or state.tag != tag:
+            raise LeaseConflict
+        storage.write_bytes(self.path, data)
+        return data.decode()
+
+    def remove(self) -> None:
+        storage.delete(self.path)
+
+
+class HadoopTree:
+    """The calls of ``publish_tree.Tree`` on Hadoop's FileSystem."""
+
+    def exists(self, path: str) -> bool:
+        return storage.exists(path)
+
+    def entries(self, path: str) -> list[tuple[str, bool]] | None:
+        files, target = file_system(path)
+        with clear_errors(path):
+            if not files.exists(target) or files.getFileStatus(target).isFile():
+                return None
+            return [(found.getPath().getName(), bool(found.isDirectory())) for found in files.listStatus(target)]
+
+    def rename(self, source: str, target: str) -> None:
+        files, old = file_system(source)
+        new: Any = file_system(target)[1]
+        with clear_errors(source):
+            if files.exists(new) or not files.rename(old, new):
+                raise PublishError(f"{source}: could not be renamed to {target}; check permissions and who else writes")
+
+    def exchange(self, one: str, other: str) -> bool:
+        return False
+
+    def remove(self, path: str) -> None:
+        storage.delete(path)
+
+    def settle_table(self, path: str) -> None:
+        """Nothing to do: a closed file is durable there."""
+
+    def settle_names(self, folder: str) -> None:
+        """Nothing to do: a rename is durable there."""
+
+    def lock(self, lock_path: str, output: str, run_id: str) -> AbstractContextManager[Held]:
+        return lease(HadoopLeaseFile(lock_path), output, run_id)
+
+
+def hadoop_store(path: str) -> TreeStore:
+    """The output of a path that only Hadoop reaches; PublishError without a classic session."""
+    try:
+        file_system(path)
+    except InputError as error:
+        raise PublishError(f"{error}; or set run.format to delta, which needs no rename") from error
+    return TreeStore(HadoopTree(), path, path)

@@ -1,0 +1,219 @@
+"""Outputs on S3, which has neither renames nor a swap.
+
+1. Spark writes the table to the staging prefix ``P/.N.blitz-RUN/``, where it is checked.
+2. Each staged object is copied server-side, part by part, into a multipart upload of its final key below ``P/N/``.
+   An upload that is not completed is invisible to readers, so until here they see the old table alone.
+3. The journal ``P/.N.blitz.journal`` records uploads and old objects: the point of no return.
+4. ``_SUCCESS`` goes, the uploads are completed (many at once, no bytes move), the old objects are deleted (1000 a
+   call), ``_SUCCESS`` comes back.
+
+A reader that lists ``P/N/`` during step 4, about a second for some hundred files, may see rows of both
+tables, and one that listed before may miss files that it wanted to read; that ``_SUCCESS`` is absent tells. A run that
+dies before step 3 changed nothing that a reader can see; one that dies in step 4 leaves that state until the next run,
+or ``recover``, completes it. Delta has no such gap.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+
+from botocore.exceptions import ClientError
+
+from blitz import storage
+from blitz.errors import PublishError
+from blitz.publish.lock import Held, LeaseConflict, LeaseState, lease
+from blitz.publish.tree import refuse_foreign
+from blitz.storage.s3 import Conflict, S3Files, S3Object, split
+
+T = TypeVar("T")
+R = TypeVar("R")
+THREADS = 32
+PART_BYTES = 512 * 1024 * 1024  # S3 copies parts of 5 MiB to 5 GiB; smaller ones run side by side
+
+
+@dataclass
+class Upload:
+    """A multipart upload that holds a copy of a staged object: final key, id, entity tags of its parts."""
+
+    key: str
+    upload_id: str
+    parts: list[str]
+
+
+class S3LeaseFile:
+    """A lease as an object with conditional writes; its age is told by S3's own clock."""
+
+    def __init__(self, files: S3Files, path: str) -> None:
+        self.path, self._files = path, files
+
+    def create(self, data: bytes) -> str:
+        return self._put(data, if_absent=True)
+
+    def replace(self, data: bytes, tag: str) -> str:
+        return self._put(data, if_etag=tag)
+
+    def _put(self, data: bytes, **condition: Any) -> str:
+        try:
+            return self._files.put(self.path, data, **condition)
+        except Conflict as error:
+            raise LeaseConflict from error
+
+    def read(self) -> LeaseState | None:
+        bucket, key = split(self.path)
+        with self._files.clear_errors(self.path):
+            try:
+                found = self._files.client.get_object(Bucket=bucket, Key=key)
+            except ClientError as error:
+                if error.response["Error"]["Code"] == "NoSuchKey":
+                    return None
+                raise
+            now = parsedate_to_datetime(found["ResponseMetadata"]["HTTPHeaders"]["date"])
+            age = (now - found["LastModified"]).total_seconds()
+            return LeaseState(found["Body"].read(), found["ETag"], max(age, 0.0))
+
+    def remove(self) -> None:
+        bucket, key = split(self.path)
+        self._files.delete_keys(bucket, [key], self.path)
+
+
+class S3Store:
+    """An output prefix in a bucket."""
+
+    def __init__(self, path: str) -> None:
+        self._path, self._files = path.rstrip("/"), storage.s3()
+        self._bucket, self._key = split(self._path)
+        self._folder, _, self._name = self._path.rpartition("/")
+        if not self._key:
+            raise PublishError(f"{path}: a whole bucket cannot be an output; add a folder name")
+        self._head = self._path.removesuffix(self._key)
+        self._journal = f"{self._folder}/.{self._name}.blitz.journal"
+
+    def lock(self, run_id: str) -> AbstractContextManager[Held]:
+        lock_path = f"{self._folder}/.{self._name}.blitz.lock"
+        return lease(S3LeaseFile(self._files, lock_path), self._path, run_id)
+
+    def staging(self, run_id: str) -> str:
+        return f"{self._folder}/.{self._name}.blitz-{run_id}"
+
+    def is_delta(self) -> bool:
+        log = self._files.objects(self._bucket, f"{self._key}/_delta_log/", self._path)
+        return any(item.key.endswith((".json", ".parquet")) for item in log)
+
+    def refuse_foreign(self) -> None:
+        single = self._files.head(self._bucket, self._key, self._path)
+        if single is not None and single.size > 0:
+            refuse_foreign(self._path, None, storage.read_bytes(self._path, 4))
+        below = [item.key[len(self._key) + 1 :] for item in self._below()]
+        refuse_foreign(self._path, sorted({(key.split("/")[0], "/" in key) for key in below if key}), b"")
+
+    def _below(self) -> Iterable[S3Object]:
+        return self._files.objects(self._bucket, f"{self._key}/", self._path)
+
+    def recover(self) -> None:
+        """Complete the swap of a run that died past its point of no return; remove what any dead run left."""
+        if storage.exists(self._journal):
+            done = {item.key for item in self._below()}
+            self._complete(json.loads(storage.read_bytes(self._journal)), done)
+        self._remove_leftovers()
+
+    def _remove_leftovers(self) -> None:
+        prefix = split(f"{self._folder}/.{self._name}.blitz-")[1]
+        left = [item.key for item in self._files.objects(self._bucket, prefix, self._path)]
+        if left:
+            self._abort_uploads({f"{self._key}/{key.removeprefix(prefix).partition('/')[2]}" for key in left})
+            self._files.delete_keys(self._bucket, left, self._path)
+
+    def _abort_uploads(self, keys: set[str]) -> None:
+        """Abort the copies that were made of staged objects; uploads of others are none of our business."""
+        with self._files.clear_errors(self._path):
+            pages = self._files.client.get_paginator("list_multipart_uploads")
+            for page in pages.paginate(Bucket=self._bucket, Prefix=f"{self._key}/"):
+                for found in page.get("Uploads", ()):
+                    if found["Key"] in keys:
+                        self._files.client.abort_multipart_upload(
+                            Bucket=self._bucket, Key=found["Key"], UploadId=found["UploadId"]
+                        )
+
+    def swap(self, run_id: str) -> None:
+        """Put the staged table in the place of the old one."""
+        staged_prefix = split(self.staging(run_id))[1] + "/"
+        staged = [item for item in self._files.objects(self._bucket, staged_prefix, self._path) if item.size > 0]
+        old = [item.key for item in self._below()]
+        if self._files.head(self._bucket, self._key, self._path) is not None:
+            old.append(self._key)
+        keys = [f"{self._key}/{item.key.removeprefix(staged_prefix)}" for item in staged]
+        clash = sorted(set(keys) & set(old))
+        if clash:  # Spark names its files anew for each job; another writer's would be overwritten before the swap
+            raise PublishError(f"{self._head}{clash[0]}: stands in the old table under the same name; run again")
+        uploads = self._copy(staged, keys)
+        journal = {"run_id": run_id, "old": old, "uploads": [asdict(upload) for upload in uploads]}
+        self._files.put(self._journal, json.dumps(journal).encode())
+        self._complete(journal, done=set())
+
+    def _copy(self, staged: list[S3Object], keys: list[str]) -> list[Upload]:
+        """Copy objects into uploads that no reader can see yet."""
+        start = self._files.client.create_multipart_upload
+        ids = self._each(lambda key: str(start(Bucket=self._bucket, Key=key)["UploadId"]), keys)
+        uploads = [Upload(key, upload_id, []) for key, upload_id in zip(keys, ids, strict=True)]
+        parts = [
+            (upload, item, number, first)
+            for upload, item in zip(uploads, staged, strict=True)
+            for number, first in enumerate(range(0, item.size, PART_BYTES), start=1)
+        ]
+        for (upload, *_), etag in zip(parts, self._each(self._copy_part, parts), strict=True):
+            upload.parts.append(etag)
+        return uploads
+
+    def _copy_part(self, part: tuple[Upload, S3Object, int, int]) -> str:
+        upload, item, number, first = part
+        answer = self._files.bulk.upload_part_copy(
+            Bucket=self._bucket,
+            Key=upload.key,
+            UploadId=upload.upload_id,
+            PartNumber=number,
+            CopySource={"Bucket": self._bucket, "Key": item.key},
+            CopySourceRange=f"bytes={first}-{min(first + PART_BYTES, item.size) - 1}",
+            CopySourceIfMatch=item.etag,
+        )
+        return str(answer["CopyPartResult"]["ETag"])
+
+    def _complete(self, journal: dict[str, Any], done: set[str]) -> None:
+        """Make the new objects visible and delete the old; may run again after it was cut short, what is done given."""
+        success = f"{self._key}/_SUCCESS"
+        self._files.delete_keys(self._bucket, [success], self._path)
+        # A Delta table exists from its first log entry on, which must not come before its data.
+        uploads = [Upload(**upload) for upload in journal["uploads"] if upload["key"] not in done]
+        for batch in (
+            [upload for upload in uploads if "/_delta_log/" not in upload.key],
+            [upload for upload in uploads if "/_delta_log/" in upload.key],
+        ):
+            self._each(self._complete_one, batch)
+        self._files.delete_keys(self._bucket, [key for key in journal["old"] if key != success], self._path)
+        self._files.put(f"{self._head}{success}", b"")
+        self._files.delete_keys(self._bucket, [split(self._journal)[1]], self._path)
+
+    def _complete_one(self, upload: Upload) -> None:
+        parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(upload.parts, start=1)]
+        try:
+            self._files.bulk.complete_multipart_upload(
+                Bucket=self._bucket, Key=upload.key, UploadId=upload.upload_id, MultipartUpload={"Parts": parts}
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "NoSuchUpload":
+                raise
+            raise PublishError(
+                f"{self._path}: a swap that a dead run began cannot be completed, its copies have lapsed; "
+                f"delete {self._journal} and run again"
+            ) from error
+
+    def _each(self, call: Callable[[T], R], items: list[T]) -> list[R]:
+        with self._files.clear_errors(self._path), ThreadPoolExecutor(THREADS) as pool:
+            return list(pool.map(call, items))
+
+    def clean(self, run_id: str) -> None:
+        """Remove the staging of this run (and EMRFS's folder markers beside it)."""
+        self._remove_leftovers()

@@ -1,0 +1,1 @@
+"""Raw files and mappings to typed rows."""

@@ -1,0 +1,171 @@
+"""The small mapping files (stores, categories, choices), read on the driver and made unambiguous (contract: inputs).
+
+They hold thousands of rows, not millions: every later step gets them as one broadcast table with one row per key.
+"""
+
+import io
+import warnings
+import zlib
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pandas as pd
+import pyarrow.parquet as pq
+from pyspark.sql import DataFrame, SparkSession
+
+from blitz import storage
+from blitz.errors import InputError
+from blitz.raw.channels import Channel
+from blitz.raw.files import RawTable
+from blitz.raw.menu import BITS, EXCLUDED_CATEGORY, Category, Menu
+from blitz.raw.specs import Kind
+
+
+@dataclass(frozen=True)
+class Mappings:
+    """The small mappings with one row per key; ``conflicts`` counts the keys that the files map in several ways."""
+
+    stores: pd.DataFrame
+    store_codes: pd.DataFrame
+    categories: pd.DataFrame
+    choices: pd.DataFrame
+    menu: Menu
+    conflicts: dict[str, int]
+
+
+def read_small(table: RawTable) -> pd.DataFrame:
+    """A small mapping file as trimmed text columns, with empty as null; codes without a trailing ``.0``, ids as digits
+    without leading zeros (null where they are no whole number), so that one id is one text.
+
+    Raises InputError where a file is no CSV in UTF-8, or a line has values behind the header's last column.
+    """
+    parts = []
+    for info in table.files:
+        if info.path.lower().endswith((".csv", ".csv.gz", ".txt")):
+            part = _read_csv(info.path)
+        else:
+            with storage.open_input(info.path) as source:
+                part = pq.read_table(source).to_pandas().astype("object")
+        part.columns = [str(name).strip() for name in part.columns]
+        parts.append(part[[field.name for field in table.spec.fields]])
+    rows = pd.concat(parts, ignore_index=True)
+    for field in table.spec.fields:
+        text = rows[field.name].where(rows[field.name].notna(), "").astype(str).str.strip()
+        if field.kind in (Kind.ID, Kind.CODE):
+            text = text.str.replace(r"^([+-]?\d+)\.0*$", r"\1", regex=True)
+        if field.kind is Kind.ID:
+            text = text.str.replace(r"^\+?0*(?=\d)", "", regex=True).where(text.str.fullmatch(r"[+-]?\d{1,19}"), "")
+        rows[field.name] = text.mask(text == "", None)
+    return rows
+
+
+def _read_csv(path: str) -> pd.DataFrame:
+    """A CSV file as text; short lines end in nulls, and a line may end in one comma too many."""
+    compression: Literal["gzip"] | None = "gzip" if path.lower().endswith(".gz") else None
+    options: dict[str, Any] = {"dtype": str, "encoding": "utf-8-sig", "keep_default_na": False}
+    data = io.BytesIO(storage.read_bytes(path))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # values behind the header's last column
+            # By default pandas takes the first column for an index where all lines are longer than the header.
+            return pd.read_csv(data, compression=compression, index_col=False, **options)
+    except (pd.errors.ParserError, pd.errors.ParserWarning, UnicodeDecodeError, zlib.error, EOFError) as error:
+        reason = str(error).strip().splitlines()[0].removeprefix("Error tokenizing data. C error: ")
+        raise InputError(f"{path}: cannot be read as CSV: {reason}; write it again, in UTF-8") from error
+
+
+def load_mappings(store_codes: RawTable, stores: RawTable, categories: RawTable, choices: RawTable) -> Mappings:
+    """Read the four small mapping files and resolve repeated and conflicting keys, the same way every run."""
+    codes = _first_per_key(read_small(store_codes), "MDS ID")
+    store_rows = _first_per_key(read_small(stores), "Store Code")
+    category_rows = read_small(categories)
+    conflicts = {
+        "store_codes": codes[1],
+        "stores": store_rows[1],
+        "categories": sum(_first_per_key(_categories_by(category_rows, key), key)[1] for key in _CATEGORY_KEYS),
+    }
+    return Mappings(store_rows[0], codes[0], category_rows, read_small(choices), _menu(category_rows), conflicts)
+
+
+_CATEGORY_KEYS = ("item_id_id", "ProductCode")
+_DRI = "Final Dri Category"
+_BASE = "Clubbed base product category"
+
+
+def _categories_by(rows: pd.DataFrame, key: str) -> pd.DataFrame:
+    return rows[[key, _DRI, _BASE]]
+
+
+def _first_per_key(rows: pd.DataFrame, key: str) -> tuple[pd.DataFrame, int]:
+    """The smallest row of every key (nulls last, columns in order), and how many keys had several."""
+    distinct = rows[rows[key].notna()].drop_duplicates()
+    values = [column for column in rows.columns if column != key]
+    ordered = distinct.sort_values([key, *values], na_position="last", kind="stable")
+    conflicting = int((ordered.groupby(key).size() > 1).sum())
+    return ordered.drop_duplicates(key).reset_index(drop=True), conflicting
+
+
+def _menu(rows: pd.DataFrame) -> Menu:
+    """The categories that survive the line filters: a driver category, and a base category that is not excluded."""
+    kept = rows[rows[_DRI].notna() & (rows[_BASE] != EXCLUDED_CATEGORY)]
+    names = [("dri", name) for name in sorted(kept[_DRI].unique())]
+    names += [("base", name) for name in sorted(kept[_BASE].dropna().unique())]
+    return Menu(tuple(Category(kind, name, bit) for bit, (kind, name) in enumerate(names)))
+
+
+def category_table(spark: SparkSession, mappings: Mappings, channel: Channel) -> DataFrame:
+    """One row per item code of the channel: ``item``, ``is_excluded``, and its category bits ``mask_0``, ``mask_1`` …
+
+    Items without a driver category have no row: their lines are unmapped.
+    """
+    rows, _ = _first_per_key(_categories_by(mappings.categories, channel.item), channel.item)
+    rows = rows[rows[_DRI].notna()]
+    bits = {(category.kind, category.name): category.bit for category in mappings.menu.categories}
+    table = []
+    for code, dri, base in rows.itertuples(index=False):
+        masks = [0] * mappings.menu.masks
+        for bit in (bits.get(("dri", dri)), bits.get(("base", base))):
+            if bit is not None:
+                masks[bit // BITS] |= 1 << (bit % BITS)
+        table.append((code, base == EXCLUDED_CATEGORY, *masks))
+    types = {"item": "string", "is_excluded": "boolean"} | {f"mask_{at}": "bigint" for at in range(mappings.menu.masks)}
+    return _with_item_type(_local_table(spark, table, types), channel)
+
+
+def choice_table(spark: SparkSession, mappings: Mappings, channel: Channel) -> DataFrame:
+    """One row per header item: ``item`` and ``grants``, an array that begins with null (the header's own line) and
+    goes on with {``choice``, ``allowed``} of every choice item that the header may carry away, ``allowed`` pieces."""
+    rows = mappings.choices[[channel.header, channel.choice, "Qty"]].dropna()
+    rows = rows.assign(Qty=pd.to_numeric(rows["Qty"], errors="coerce")).dropna()
+    most = rows.groupby([channel.header, channel.choice])["Qty"].max().reset_index()
+    grants: dict[str, list[dict[str, Any] | None]] = {}
+    for header, choice, allowed in most.itertuples(index=False):
+        grants.setdefault(header, [None]).append({"choice": choice, "allowed": float(allowed)})
+    kind = "string" if channel.is_local else "bigint"
+    types = {"item": "string", "grants": "array<struct<choice:string,allowed:double>>"}
+    table = _with_item_type(_local_table(spark, list(grants.items()), types), channel)
+    return table.withColumn("grants", table["grants"].cast(f"array<struct<choice:{kind},allowed:double>>"))
+
+
+def store_table(spark: SparkSession, mappings: Mappings, channel: Channel) -> DataFrame:
+    """One row per store of the channel: ``store`` (``store_id_id``, or ``StoreCode`` in-store) and its four columns."""
+    columns = ["Store Type", "Generator New", "Geographical City", "Key City"]
+    stores = mappings.stores
+    if not channel.is_local:
+        stores = mappings.store_codes.merge(stores, left_on="DSR Code", right_on="Store Code")
+    key = "Store Code" if channel.is_local else "MDS ID"
+    rows = [tuple(row) for row in stores[[key, *columns]].itertuples(index=False)]
+    names = ["store_type", "store_generator_new", "store_geographical_city", "store_key_city"]
+    table = _local_table(spark, rows, dict.fromkeys(["store", *names], "string"))
+    return table if channel.is_local else table.withColumn("store", table["store"].cast("bigint"))
+
+
+def _with_item_type(table: DataFrame, channel: Channel) -> DataFrame:
+    return table if channel.is_local else table.withColumn("item", table["item"].cast("bigint"))
+
+
+def _local_table(spark: SparkSession, rows: list[tuple], types: dict[str, str]) -> DataFrame:  # type: ignore[type-arg]
+    """The rows as part of the plan: a pandas frame goes there by Arrow (session.py), a list would be a job of its own,
+    with Python in its tasks. ``types``: the columns' Spark types by name."""
+    values = pd.DataFrame(rows, columns=list(types), dtype=object)
+    return spark.createDataFrame(values, ", ".join(f"{name} {kind}" for name, kind in types.items()))

@@ -1,0 +1,1 @@
+"""Refresh order features: recompute only what changed since the last run."""

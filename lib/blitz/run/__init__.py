@@ -1,0 +1,1 @@
+"""A run: the steps in order, the checks before them, the manifest after them."""

@@ -1,0 +1,191 @@
+"""Runs as of several dates, the raw files read once.
+
+What does not depend on the run date is staged in a scratch folder: the typed raw rows, the lines taken together per
+order, the customer of every order. Each date then does what a run of its own does from there on: window, repeated
+orders, own-app users, and all later steps.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from blitz import storage
+from blitz.accounts import Counter
+from blitz.config import Config, add_months
+from blitz.config.paths import OUTPUTS
+from blitz.config.values import dig, parse_date
+from blitz.errors import ConfigError
+from blitz.features.lines import line_features
+from blitz.features.orders import CountedLines, customer_keys, good_lines, keyed_customers
+from blitz.pipelines.context import RunContext, StepResult
+from blitz.pipelines.orders import OrderFeaturePipeline
+from blitz.pipelines.reader import query_keys
+from blitz.publish.tables import read_output
+from blitz.raw import typed_rows as sources
+from blitz.raw.channels import CHANNELS, Channel
+from blitz.raw.inputs import RawInputs
+from blitz.raw.mappings import category_table, choice_table
+from blitz.raw.specs import REASON
+from blitz.run.core import Preflight, check_published_inputs, manifest, manifest_path, run_steps, write_manifest
+
+log = logging.getLogger(__name__)
+
+STRIDES = ("month", "week", "day")
+_SHARED = ("run.debug_log", "run.quarantine_path")  # appended to; the same rejected rows as of every date
+
+
+def run_dates(first: str, last: str, every: str) -> list[date]:
+    """The run dates from ``first`` to ``last``, both included where the stride meets them; months keep the first's day,
+    or take the last of a month that is too short. Raises ConfigError for what is no date, or no date at all."""
+    problems, ends = [], []
+    for option, text in (("--from", first), ("--to", last)):
+        try:
+            ends.append(parse_date(text))
+        except ValueError as error:
+            problems.append(f"{option}: {error}")
+    if problems:
+        raise ConfigError(problems)
+    begin, end = ends
+    if begin > end:
+        raise ConfigError([f"--to: {end} lies before --from {begin}"])
+    dates, at = [], begin
+    while at <= end:
+        dates.append(at)
+        count = len(dates)
+        at = add_months(begin, count) if every == "month" else begin + timedelta(days=count * _DAYS[every])
+    return dates
+
+
+_DAYS = {"week": 7, "day": 1}
+
+
+def require_own_places(configs: Sequence[Config], steps: Sequence[str]) -> None:
+    """Raise ConfigError where the runs would write, or read, the same place as of several dates."""
+    if len(configs) < 2:
+        return
+    one, other = (config.model_dump(mode="json", by_alias=True) for config in configs[:2])
+    problems = [
+        f"{key}: the same path as of every date; put {{as_of}} into it"
+        for key in (*OUTPUTS, "segmentation.input_path")
+        if key not in _SHARED and dig(one, key) is not None and dig(one, key) == dig(other, key)
+    ]
+    if not problems and manifest_path(configs[0], steps) == manifest_path(configs[1], steps):
+        problems.append(
+            f"run.manifest_path: the manifest would be {manifest_path(configs[0], steps)} as of every date; "
+            "set it, with {as_of}, or put {as_of} into the folder of the customer output"
+        )
+    if problems:
+        raise ConfigError(problems)
+
+
+def scratch_path(config: Config, run_id: str) -> str:
+    """Where a backfill stages what its dates share: a hidden folder beside the first date's own-app output."""
+    folder = config.feature_pipeline.ownapp.output_path.rstrip("/").rpartition("/")[0]
+    return f"{folder}/.blitz-backfill-{run_id}"
+
+
+@dataclass(frozen=True)
+class StagedReader:
+    """Reads what ``stage`` wrote; ``lines``: per channel how many lines were read, and were bad records."""
+
+    spark: SparkSession
+    folder: str
+    line_counts: dict[str, tuple[int, int]]
+    with_queries: frozenset[str]
+
+    def orders(self, channel: Channel) -> DataFrame:
+        return self._read(channel, "orders").drop("file", "raw")
+
+    def lines(self, channel: Channel) -> DataFrame | CountedLines:
+        return CountedLines(self._read(channel, "lines_per_order"), *self.line_counts[channel.name])
+
+    def customers(self, channel: Channel) -> DataFrame:
+        return self._read(channel, "customers")
+
+    def queries(self, channel: Channel) -> DataFrame | None:
+        return self._read(channel, "queries") if channel.name in self.with_queries else None
+
+    def rejected(self, channel: Channel, tables: Sequence[str]) -> list[DataFrame]:
+        columns = ("file", F.col(REASON).alias("reason"), "raw")
+        return [
+            self._read(channel, name).where(F.col(REASON).isNotNull()).select(F.lit(name).alias("table"), *columns)
+            for name in tables
+        ]
+
+    def _read(self, channel: Channel, table: str) -> DataFrame:
+        return read_output(self.spark, f"{self.folder}/{channel.name}/{table}")
+
+
+def stage(config: Config, spark: SparkSession, inputs: RawInputs, folder: str) -> StagedReader:
+    """Read every raw table of the channels and the customer mapping once, and write what all dates share."""
+    zone = config.feature_pipeline.common.timezone
+    mappings = inputs.mappings()
+    counts = {}
+    mapping = _staged(sources.read_table(spark, inputs.customer_mapping, zone), f"{folder}/customer_mapping")
+    for name in inputs.orders:
+        channel, place = CHANNELS[name], f"{folder}/{name}"
+        _staged(sources.read_with_raw(spark, inputs.orders[name], zone), f"{place}/orders")
+        lines = _staged(sources.read_with_raw(spark, inputs.lines[name], zone), f"{place}/lines")
+        counter = Counter()
+        per_order = line_features(
+            good_lines(lines, counter),
+            channel,
+            OrderFeaturePipeline(config, name, spark).settings.price_bins,
+            choice_table(spark, mappings, channel),
+            category_table(spark, mappings, channel),
+            mappings.menu.masks,
+        )
+        _staged(per_order, f"{place}/lines_per_order")
+        found = counter.values()
+        counts[name] = found["lines_read"], found["lines_bad_record"]
+        _staged(customer_keys(keyed_customers(mapping, channel)), f"{place}/customers")
+        if name in inputs.queries:
+            _staged(query_keys(sources.read_table(spark, inputs.queries[name], zone)), f"{place}/queries")
+        log.info("%s: staged", name)
+    return StagedReader(spark, folder, counts, frozenset(inputs.queries))
+
+
+def _staged(rows: DataFrame, path: str) -> DataFrame:
+    """Write rows and give them as they stand there."""
+    rows.write.mode("error").parquet(storage.spark_path(path))
+    return read_output(rows.sparkSession, path)
+
+
+def _orders_from(
+    reader: StagedReader | None, config: Config, spark: SparkSession, ready: Preflight, context: RunContext
+) -> Callable[[str], OrderFeaturePipeline]:
+    return lambda name: OrderFeaturePipeline(config, name, spark, inputs=ready.inputs, context=context, reader=reader)
+
+
+def backfill(
+    configs: Sequence[Config], spark: SparkSession, ready: Preflight, run_id: str, scratch: str | None = None
+) -> dict[date, list[StepResult]]:
+    """Run the steps of ``ready`` as of every config's date, oldest first; each date has its own outputs and manifest.
+
+    ``scratch``: a folder for what the dates share, by default ``scratch_path``; it is removed at the end. What a date
+    published stays where a later one fails. Raises ConfigError where two dates would share a place.
+    """
+    require_own_places(configs, ready.steps)
+    for config in configs:
+        check_published_inputs(config, ready.steps)
+    folder = f"{scratch.rstrip('/')}/{run_id}" if scratch else scratch_path(configs[0], run_id)
+    done: dict[date, list[StepResult]] = {}
+    try:
+        has_channels = ready.inputs is not None and ready.inputs.orders
+        reader = stage(configs[0], spark, ready.inputs, folder) if ready.inputs and has_channels else None
+        for config in configs:
+            as_of = config.feature_pipeline.common.current_run_date
+            log.info("as of %s: started", as_of)
+            context = replace(RunContext.of(config), run_id=f"{run_id}-{as_of:%Y%m%d}")
+            results = run_steps(config, spark, ready, context, _orders_from(reader, config, spark, ready, context))
+            body: dict[str, Any] = manifest(config, spark, ready, results, context.run_id)
+            write_manifest(manifest_path(config, ready.steps), body)
+            done[as_of] = results
+    finally:
+        storage.delete(folder)
+    return done

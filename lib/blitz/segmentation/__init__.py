@@ -1,0 +1,1 @@
+"""Rule segments and KMeans micro-segments."""

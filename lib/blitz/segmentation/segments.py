@@ -1,0 +1,170 @@
+"""Rule segments: customer features to flags, names, bands and one segment per customer (contract: rule segments)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from blitz.accounts import Account, Counter, count_where
+from blitz.errors import InputError
+from blitz.segmentation.rules import RuleSet, band_condition, segment_column, segment_names
+
+ID_COLUMN = "algonomy_id"
+BAND_COLUMN = "ownapp_order_count"
+CATEGORY_COUNT = "unique_dri_category_count"
+MOST_ORDERS = 100
+OMNICHANNEL = "omnichannel_"
+DROP_REASONS = ("bad_record", "over_100_orders", "no_category")
+
+
+@dataclass(frozen=True)
+class BandResult:
+    """What one band gives; unpacks as ``summary, assignments``."""
+
+    summary: DataFrame
+    assignments: DataFrame
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter((self.summary, self.assignments))
+
+
+def load(features: DataFrame, columns: Sequence[str], counter: Counter | None = None) -> DataFrame:
+    """The customers that can be segmented, with those of ``columns`` that the table has.
+
+    Customers with over 100 own-app orders or without a driver category are counted and gone; NaN becomes null.
+    Raises InputError where a column that the load itself needs is missing.
+    """
+    missing = [name for name in (ID_COLUMN, BAND_COLUMN, CATEGORY_COUNT) if name not in features.columns]
+    if missing:
+        raise InputError(f"the customer features lack {', '.join(missing)}; run the customer job first")
+    over = ~(F.col(BAND_COLUMN) <= MOST_ORDERS)
+    no_category = F.coalesce(F.col(CATEGORY_COUNT), F.lit(0)) == 0
+    reason = (
+        F.when(F.col(BAND_COLUMN).isNull() | F.col(ID_COLUMN).isNull(), "bad_record")
+        .when(over, "over_100_orders")
+        .when(no_category, "no_category")
+    )
+    reasoned = _without_nan(features).withColumn("reason", reason)
+    if counter is not None:
+        reasoned = counter.watch(
+            reasoned,
+            read=F.count(F.lit(1)),
+            kept=count_where(F.col("reason").isNull()),
+            **{name: count_where(F.col("reason") == name) for name in DROP_REASONS},
+        )
+    kept = [name for name in dict.fromkeys(columns) if name in features.columns]
+    return reasoned.where(F.col("reason").isNull()).select(*[F.col(f"`{name}`") for name in kept])
+
+
+def _without_nan(df: DataFrame) -> DataFrame:
+    """The frame with NaN as null: Spark holds NaN for greater than any number, pandas for missing."""
+    floats = {name for name, kind in df.dtypes if kind in ("double", "float")}
+    cells = [(name, F.col(f"`{name}`")) for name in df.columns]
+    return df.select(*[F.when(~F.isnan(cell), cell).alias(name) if name in floats else cell for name, cell in cells])
+
+
+def flag_name(column: str) -> str:
+    """The name of a count column once it is a flag."""
+    return column.replace("_count", "_flag")
+
+
+def create_flags(df: DataFrame, columns: Sequence[str]) -> DataFrame:
+    """Counts to 0/1 flags: each of ``columns`` that the frame has becomes ``> 0`` under its flag name; null is 0."""
+    chosen = {name for name in columns if name != ID_COLUMN}
+
+    def cell(name: str) -> Column:
+        value = F.col(f"`{name}`")
+        return F.coalesce((value > 0).cast("int"), F.lit(0)).alias(flag_name(name)) if name in chosen else value
+
+    return df.select(*[cell(name) for name in df.columns])
+
+
+def short_name(column: str, renames: Mapping[str, str]) -> str:
+    """A column's name in rules and models: without a leading ``omnichannel_``, then renamed."""
+    name = column.removeprefix(OMNICHANNEL)
+    return renames.get(name, name)
+
+
+def rename_columns(df: DataFrame, renames: Mapping[str, str]) -> DataFrame:
+    """The frame under the names that the rules know. Raises InputError where two columns would share a name."""
+    names = [short_name(name, renames) for name in df.columns]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise InputError(f"rename_dict gives several columns the name {', '.join(repeated)}")
+    return df.select(*[F.col(f"`{old}`").alias(new) for old, new in zip(df.columns, names, strict=True)])
+
+
+def check_rule_columns(columns: Sequence[str], rules: RuleSet) -> None:
+    """Raise InputError naming every column that a rule reads and the flagged table does not have."""
+    needed = {BAND_COLUMN} | {
+        condition.column for band in rules.bands for rule in band.rules for condition in rule.conditions
+    }
+    missing = sorted(needed - set(columns))
+    if missing:
+        raise InputError(
+            f"the rules need {', '.join(missing)}, which the loaded customer features do not give; "
+            "check cols_to_keep, convert_to_flag and rename_dict, and that the customer job has written the columns"
+        )
+
+
+def assign_band(df: DataFrame, band: str, rules: RuleSet) -> DataFrame:
+    """The segments of one band: ``algonomy_id``, ``Segment``, and the order count that the summary adds up."""
+    chosen = df.where(band_condition(band, rules))
+    return chosen.select(ID_COLUMN, segment_column(band, rules).alias("Segment"), BAND_COLUMN)
+
+
+def assign(df: DataFrame, rules: RuleSet) -> DataFrame:
+    """The segments of all bands in one pass: ``algonomy_id``, ``Segment``, ``band``, ``ownapp_order_count``."""
+    segment, band = F.lit(None).cast("string"), F.lit(None).cast("string")
+    for each in rules.bands:
+        inside = band_condition(each.name, rules)
+        segment = F.when(inside, segment_column(each.name, rules)).otherwise(segment)
+        band = F.when(inside, F.lit(each.name)).otherwise(band)
+    return df.select(ID_COLUMN, segment.alias("Segment"), band.alias("band"), BAND_COLUMN)
+
+
+def summarise(spark: SparkSession, assigned: DataFrame, band: str, rules: RuleSet) -> DataFrame:
+    """One row per segment of the band, empty ones too: ``Segment``, ``Customer Count``, ``Total Orders``,
+    ``Avg Orders per Customer`` (two decimals, rounded as numpy does; null where empty)."""
+    names = segment_names(rules, band)
+    every = spark.createDataFrame([(at, name) for at, name in enumerate(names)], "place int, Segment string")
+    counts = assigned.groupBy("Segment").agg(F.count(F.lit(1)).alias("customers"), F.sum(BAND_COLUMN).alias("orders"))
+    average = F.rint(F.col("orders") / F.col("customers") * 100) / 100
+    return (
+        F.broadcast(every)
+        .join(counts, "Segment", "left")
+        .orderBy("place")
+        .select(
+            "Segment",
+            F.coalesce(F.col("customers"), F.lit(0)).alias("Customer Count"),
+            F.coalesce(F.col("orders"), F.lit(0)).alias("Total Orders"),
+            average.alias("Avg Orders per Customer"),
+        )
+    )
+
+
+def segment_metrics(rules: RuleSet) -> dict[str, Column]:
+    """Counts to take along an ``assign`` frame: customers and orders of every segment."""
+    metrics = {}
+    for name in segment_names(rules):
+        inside = F.col("Segment") == name
+        metrics[f"customers {name}"] = count_where(inside)
+        metrics[f"orders {name}"] = F.sum(F.when(inside, F.col(BAND_COLUMN)).otherwise(F.lit(0)))
+    return metrics
+
+
+def band_tables(rules: RuleSet, counts: Mapping[str, int]) -> dict[str, list[tuple[str, int, int]]]:
+    """Per band the (segment, customers, orders) of the counts that ``segment_metrics`` took along."""
+    return {
+        band.name: [
+            (name, counts[f"customers {name}"], counts[f"orders {name}"]) for name in segment_names(rules, band.name)
+        ]
+        for band in rules.bands
+    }
+
+
+def account(counts: Mapping[str, int]) -> Account:
+    """The account of the customers that ``load`` read."""
+    dropped = {name: counts[name] for name in DROP_REASONS}
+    return Account("customers", counts["read"], counts["kept"], dropped)

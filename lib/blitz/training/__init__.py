@@ -1,0 +1,1 @@
+"""Train micro-segment models and learn rules from published features."""
