@@ -38,9 +38,9 @@ test-slow: setup ## the long tests: kills, S3, Delta, load
 
 test-matrix: ## the whole-run test on Spark 3.5 and on Spark Connect, a refresh on 3.5
 	@$(MAKE) --no-print-directory setup SPARK=3.5
-	.venv-spark35/bin/python -m pytest -q -m "not slow" tests/test_whole_run.py
-	.venv-spark35/bin/python -m pytest -q tests/test_refresh.py -k copied_once
-	SPARK_REMOTE="local[2]" $(PYTEST) -m "not slow" tests/test_whole_run.py
+	.venv-spark35/bin/python -m pytest -q -m "not slow" tests/runs/test_whole_run.py
+	.venv-spark35/bin/python -m pytest -q tests/runs/test_refresh.py -k copied_once
+	SPARK_REMOTE="local[2]" $(PYTEST) -m "not slow" tests/runs/test_whole_run.py
 
 lint: setup ## formatting, lint, types, import arrows
 	$(VENV)/bin/ruff check .

@@ -14,7 +14,7 @@ from blitz.drift.runs import Run, read_run
 from blitz.drift.tables import alarms
 from blitz.errors import InputError
 
-JOB = Path(__file__).resolve().parents[1] / "jobs/compare_runs.py"
+JOB = Path(__file__).resolve().parents[2] / "jobs/compare_runs.py"
 LUNCH, COKE = "omnichannel_Lunch_order_count", "omnichannel_categ_base_product_coke_count"
 LOADED = ["ownapp_order_count", LUNCH, COKE]
 # id: (segment, own-app orders, lunches, cokes) before and after; None: not in the run.

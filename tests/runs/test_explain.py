@@ -18,7 +18,7 @@ from blitz.explain.lookup import explain
 from blitz.explain.text import told
 from world import World
 
-JOB = Path(__file__).resolve().parents[1] / "jobs/explain.py"
+JOB = Path(__file__).resolve().parents[2] / "jobs/explain.py"
 FLAGS = ["weekend", "weekday", "Breakfast", "Lunch", "Evening", "Late Night"]
 COUNTS = [f"omnichannel_{name}_order_count" for name in FLAGS]
 PREMIUM, COKE = "omnichannel_order_count_with_Premium_price_range_items", "omnichannel_categ_base_product_coke_count"

@@ -26,7 +26,7 @@ from s3_fixtures import HADOOP_AWS, aws_environment, free_port, moto_server  # n
 
 pytestmark = pytest.mark.slow
 
-CHECKOUT = Path(__file__).resolve().parents[1]
+CHECKOUT = Path(__file__).resolve().parents[2]
 PROD = CHECKOUT / "conf/prod.json"
 ORDERS = 5000
 A_MINUTE = 60

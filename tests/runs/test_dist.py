@@ -15,7 +15,7 @@ import pytest
 
 from blitz_sample.generate import write_sample
 
-CHECKOUT = Path(__file__).resolve().parents[1]
+CHECKOUT = Path(__file__).resolve().parents[2]
 LOCK = CHECKOUT / "requirements/spark40.txt"
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 

@@ -1,7 +1,7 @@
 """The plans of a whole run may not grow unnoticed: exchanges and input scans per written table, from the plans.
 
 plans.json holds what is expected. After a change that is meant:
-    BLITZ_ACCEPT_PLANS=1 python -m pytest tests/test_plan_guard.py    (then commit plans.json)
+    BLITZ_ACCEPT_PLANS=1 python -m pytest tests/runs/test_plan_guard.py    (then commit plans.json)
 """
 
 import json

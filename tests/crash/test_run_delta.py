@@ -16,7 +16,7 @@ from blitz_sample.generate import write_sample
 
 pytestmark = pytest.mark.slow
 
-CHECKOUT = Path(__file__).resolve().parents[1]
+CHECKOUT = Path(__file__).resolve().parents[2]
 ORDERS = 3000
 DELTA = {
     "spark.jars.packages": "io.delta:delta-spark_2.13:4.0.1",

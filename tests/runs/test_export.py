@@ -17,7 +17,7 @@ from blitz.config import load_config
 from blitz.errors import ConfigError, PublishError
 from blitz.export import export, folder_name, members, safe_text
 
-JOB = Path(__file__).resolve().parents[1] / "jobs/export.py"
+JOB = Path(__file__).resolve().parents[2] / "jobs/export.py"
 HEADER = ["algonomy_id", "segment", "microcluster"]
 
 

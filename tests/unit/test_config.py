@@ -21,7 +21,7 @@ from blitz.config import (
 from blitz.config.paths import location
 from blitz.errors import ConfigError, InputError
 
-CONF = Path(__file__).parents[1] / "conf"
+CONF = Path(__file__).resolve().parents[2] / "conf"
 LOCAL = json.loads((CONF / "local.json").read_text(encoding="utf-8"))
 GONE = object()
 

@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 from world import LINE, ORDER, TIMES
 
-CHECKOUT = Path(__file__).resolve().parents[1]
+CHECKOUT = Path(__file__).resolve().parents[2]
 KEPT = "kept"
 FLAGS = ("offer_applied", "is_distance_fee_applicable", "active", "is_customized", "is_veg", "promo_item")
 IDS = ("id", "sales_id", "item_id_id", "store_id_id")

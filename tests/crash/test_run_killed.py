@@ -21,7 +21,7 @@ from blitz_sample.generate import write_sample
 
 pytestmark = pytest.mark.slow
 
-CHECKOUT = Path(__file__).resolve().parents[1]
+CHECKOUT = Path(__file__).resolve().parents[2]
 ORDERS = 3000
 MOMENTS = 10
 # Nothing is computed often enough to be worth compiling: half the time of a run.

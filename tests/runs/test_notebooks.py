@@ -12,7 +12,7 @@ import nbformat
 import pandas as pd
 import pytest
 
-NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 ORDERS = "8000"
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from s3_fixtures import bucket, moto_server  # noqa: F401
 
-CHECKOUT = Path(__file__).resolve().parents[1]
+CHECKOUT = Path(__file__).resolve().parents[2]
 ROLE = "arn:aws:iam::123456789012:role/blitz"
 PYTHON = "./environment/bin/python"
 

@@ -15,7 +15,7 @@ from blitz.segmentation.rules import Band, Condition, Rule, RuleSet, load_rules,
 from blitz.training import rules as rule_learning
 from blitz.training.rules import LearningOptions, compile_tree, cut_of, last_left, learn
 
-JOB = Path(__file__).resolve().parents[1] / "jobs/learn_rules.py"
+JOB = Path(__file__).resolve().parents[2] / "jobs/learn_rules.py"
 ROWS = 600
 
 

@@ -13,7 +13,7 @@ import pytest
 from blitz.cli.main import main
 from blitz_sample.generate import write_sample
 
-CHECKOUT = Path(__file__).resolve().parents[1]
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")

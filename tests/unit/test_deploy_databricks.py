@@ -20,7 +20,7 @@ from blitz.cli.main import main
 from blitz.errors import ConfigError, InputError
 from blitz_sample.generate import write_sample
 
-CHECKOUT = Path(__file__).resolve().parents[1]
+CHECKOUT = Path(__file__).resolve().parents[2]
 BUNDLE = yaml.safe_load((CHECKOUT / "databricks.yml").read_text())
 FILES = sorted(path for pattern in BUNDLE["include"] for path in CHECKOUT.glob(pattern))
 GIVEN = {"notify": "team@example.com", "instance_profile": "arn:aws:iam::1:instance-profile/x"}

@@ -8,7 +8,7 @@ import pytest
 
 from blitz.segmentation.rules import default_rules
 
-JOB = Path(__file__).resolve().parents[1] / "jobs/prove_rules.py"
+JOB = Path(__file__).resolve().parents[2] / "jobs/prove_rules.py"
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from blitz.errors import ConfigError, InputError
 from blitz.pipelines import SegmentRunner
 from blitz.training.microsegments import TrainingOptions, choose_plans, fit, model_paths, shares, train, write
 
-JOB = Path(__file__).resolve().parents[1] / "jobs/train_microsegments.py"
+JOB = Path(__file__).resolve().parents[2] / "jobs/train_microsegments.py"
 A, B = "omnichannel_categ_base_product_coke_count", "omnichannel_weekend_order_count"
 FEATURES = [
     "ownapp_order_count",
