@@ -21,8 +21,9 @@ def run(spark, world, channel="ownapp"):
     if channel != "ownapp":
         OrderFeaturePipeline(config, "ownapp", spark).run()
     pipeline = OrderFeaturePipeline(config, channel, spark)
-    rows = {row["order_id"]: row.asDict() for row in pipeline.run().collect()}
-    accounts = {account.table: account for account in pipeline.result.accounts}
+    result = pipeline.publish(pipeline.compute())
+    rows = {row["order_id"]: row.asDict() for row in spark.read.parquet(result.output.path).collect()}
+    accounts = {account.table: account for account in result.accounts}
     assert all(account.adds_up for account in accounts.values())
     return rows, accounts
 
@@ -288,14 +289,15 @@ def test_instore_invoices_repeat_across_stores_and_days(spark, world):
     config = world.config()
     OrderFeaturePipeline(config, "ownapp", spark).run()
     pipeline = OrderFeaturePipeline(config, "instore", spark)
-    rows = sorted(pipeline.run().collect(), key=lambda row: row["item_count"])
+    table = pipeline.run()
+    rows = sorted(table.collect(), key=lambda row: row["item_count"])
     assert [row["algonomy_id"] for row in rows] == ["0007", "0008", "0007"]
     assert [row["item_count"] for row in rows] == [1, 2, 3]
     assert [row["order_id"] for row in rows] == ["900"] * 3
     assert rows[0]["BussTime"] == dt.datetime(2025, 1, 7, 23, 59, 59)
     assert rows[0]["order_placed_datetime"] == dt.datetime(2025, 1, 7, 18, 29, 59)
-    assert dict(pipeline.run().dtypes)["BussTime"] == "timestamp_ntz"
-    assert pipeline.result.accounts[0].dropped["excluded_store"] == 1
+    assert dict(table.dtypes)["BussTime"] == "timestamp_ntz"
+    assert pipeline.publish(pipeline.compute()).accounts[0].dropped["excluded_store"] == 1
 
 
 def test_rejected_rows_go_to_the_quarantine_and_too_many_stop_the_run(spark, world):
@@ -308,9 +310,10 @@ def test_rejected_rows_go_to_the_quarantine_and_too_many_stop_the_run(spark, wor
     config = world.config()
     OrderFeaturePipeline(config, "ownapp", spark).run()
     pipeline = OrderFeaturePipeline(config, "instore", spark)
-    assert pipeline.run().count() == 3
-    assert pipeline.result.accounts[0].dropped["bad_timestamp"] == 1
-    quarantine = spark.read.parquet(pipeline.result.quarantine).collect()
+    result = pipeline.publish(pipeline.compute())
+    assert spark.read.parquet(result.output.path).count() == 3
+    assert result.accounts[0].dropped["bad_timestamp"] == 1
+    quarantine = spark.read.parquet(result.quarantine).collect()
     assert sorted((row["table"], row["reason"]) for row in quarantine) == [
         ("lines", "bad_record"), ("orders", "bad_timestamp"),
     ]  # fmt: skip

@@ -62,8 +62,8 @@ def test_line_cleaning_is_the_contract_word_by_word(spark, orders, choices):
             for item, quantity, promo, price in lines:
                 world.line(sales_id=number, item_id_id=item, quantity=quantity, promo_item=promo, original_price=price)
         pipeline = OrderFeaturePipeline(world.config(), "ownapp", spark)
-        found = {row["order_id"]: row for row in pipeline.run().collect()}
-    assert pipeline.result is not None
+        result = pipeline.publish(pipeline.compute())
+        found = {row["order_id"]: row for row in spark.read.parquet(result.output.path).collect()}
     totals = dict.fromkeys(["promo", "choice", "unmapped", "excluded"], 0)
     for number, lines in enumerate(orders, start=1):
         row = found[number]
@@ -76,7 +76,7 @@ def test_line_cleaning_is_the_contract_word_by_word(spark, orders, choices):
         for label, low, high in zip(["Add_ons", "Economy", "Group"], [0, 35, 600], [35, 100, 100000], strict=True):
             inside = any(price is not None and low <= price < high for *_, price in kept)
             assert row[f"{label}_items_count"] == int(inside)
-    account = pipeline.result.accounts[1]
+    account = result.accounts[1]
     assert {reason: account.dropped[reason] for reason in totals} == totals
 
 

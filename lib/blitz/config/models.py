@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from blitz.config.values import (
+    add_months,
     check_input_path,
     check_optional_path,
     check_output_path,
@@ -119,6 +120,11 @@ class FeaturePipeline(_Model):
     instore: InstoreChannel
     customer: Customer
     common: Common
+
+    @property
+    def window_start(self) -> date:
+        """The first local day of the order window: ``months_offset`` months before the run date."""
+        return add_months(self.common.current_run_date, -self.common.months_offset)
 
 
 class MicroPlanItem(_Model):

@@ -8,7 +8,7 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 
 from blitz.accounts import Account, Counter
-from blitz.config import FeaturePipeline, add_months, feature_pipeline_of
+from blitz.config import FeaturePipeline, feature_pipeline_of
 from blitz.features.customers import CustomerSettings, customer_features
 from blitz.pipelines.context import ConfigLike, RunContext, StepResult
 from blitz.publish.tables import publish, read_output
@@ -40,10 +40,17 @@ class CustomerFeaturePipeline:
         self.spark = spark
         self.context = context or RunContext.of(config)
         self._inputs = inputs
-        self.result: StepResult | None = None
 
     def run(self) -> DataFrame:
-        """Compute and publish the customer features; returns them as published. ``result`` holds the accounts."""
+        """Compute and publish the customer features and return them as published."""
+        self.publish()
+        return read_output(self.spark, self.config.customer.output_path, self.context.format)
+
+    def publish(self) -> StepResult:
+        """Compute and publish the customer features; the result has the accounts of the order features that were read.
+
+        Raises InputError where a channel has no order features.
+        """
         started = time.monotonic()
         configure(self.spark)
         mappings = self._inputs.mappings() if self._inputs else menu_inputs(self.config)
@@ -65,14 +72,12 @@ class CustomerFeaturePipeline:
             )
             for name in CHANNELS
         ]
-        self.result = StepResult("customers", output, accounts, time.monotonic() - started)
-        return read_output(self.spark, path, self.context.format)
+        return StepResult("customers", output, accounts, time.monotonic() - started)
 
     def _settings(self, menu: Menu) -> CustomerSettings:
         common, customer = self.config.common, self.config.customer
-        window_start = add_months(common.current_run_date, -common.months_offset)
         return CustomerSettings(
-            start=max(customer.cutoff_date, window_start),
+            start=max(customer.cutoff_date, self.config.window_start),
             end=common.current_run_date,
             timezone=common.timezone,
             bucket_labels=list(common.price_config.bucket_labels),

@@ -1,36 +1,61 @@
-"""Order features of one channel: read, compute, publish."""
+"""Order features of one channel: read, compute, publish (docs/contract.md, section 3)."""
 
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from pyspark.sql import DataFrame, SparkSession
 
 from blitz.accounts import Account, Counter
-from blitz.config import FeaturePipeline, add_months, feature_pipeline_of
+from blitz.config import FeaturePipeline, feature_pipeline_of
 from blitz.errors import BlitzError
 from blitz.features.lines import LINE_REASONS
 from blitz.features.orders import OrderSettings, OrderTables, order_features, with_user_flag
 from blitz.pipelines.context import ConfigLike, RunContext, StepResult
+from blitz.pipelines.publisher import Publisher, TablePublisher
 from blitz.pipelines.reader import FileReader, Reader
-from blitz.publish.tables import Published, publish, read_output
+from blitz.publish.tables import publish, read_output
 from blitz.raw.channels import CHANNELS, Channel
 from blitz.raw.inputs import RawInputs, raw_inputs
 from blitz.raw.mappings import Mappings, category_table, choice_table, store_table
 from blitz.spark.session import configure
 
-log = logging.getLogger(__name__)
+
+@dataclass(frozen=True)
+class ComputedOrders:
+    """The order features of a channel as a lazy frame, with what their accounts need once the frame is written.
+
+    ``started`` is the ``time.monotonic()`` at which the computation began.
+    """
+
+    frame: DataFrame
+    counter: Counter
+    reader: Reader
+    conflicts: Mapping[str, int]
+    started: float
+
+    def accounts(self) -> list[Account]:
+        """Return the accounts of the raw tables; call it after the frame was written."""
+        return order_accounts(self.counter.values(), self.conflicts) + self.reader.accounts()
 
 
 class OrderFeaturePipeline:
-    """Order features of one channel (contract: order features).
+    """Order features of one channel (docs/contract.md, section 3).
+
+    Everything that varies is given here and nothing changes afterwards: a refresh or a backfill gives its own reader,
+    publisher and users.
 
     Args:
         config: a Config, the whole config, or the users' ``feature_pipeline`` body.
-        channel: ``ownapp``, ``swiggy`` or ``instore``. The last two read the own-app output for its customers.
+        channel: ``ownapp``, ``swiggy`` or ``instore``.
         spark: the session.
-        inputs: raw tables that were found before; by default they are looked up at the run.
-        reader: where the rows of the raw tables come from; by default their files.
+        inputs: the raw tables; by default they are looked up at the run.
+        context: the run that this step belongs to; by default a run of its own.
+        reader: where the raw rows come from; by default the raw files.
+        publisher: how the features replace the output; by default as one table.
+        users: returns a frame with the ``algonomy_id`` of the own-app users; by default those of the own-app output.
+            Own app itself does not ask for them.
+        quarantine_name: the folder of the rejected rows; by default the channel's name.
     """
 
     def __init__(
@@ -42,6 +67,9 @@ class OrderFeaturePipeline:
         inputs: RawInputs | None = None,
         context: RunContext | None = None,
         reader: Reader | None = None,
+        publisher: Publisher | None = None,
+        users: Callable[[], DataFrame] | None = None,
+        quarantine_name: str | None = None,
     ) -> None:
         if channel not in CHANNELS:
             raise BlitzError(f"unknown channel {channel!r}; known: {', '.join(CHANNELS)}")
@@ -51,74 +79,60 @@ class OrderFeaturePipeline:
         self.context = context or RunContext.of(config)
         self._inputs = inputs
         self._reader = reader
-        self.result: StepResult | None = None
-
-    @property
-    def quarantine_name(self) -> str:
-        """The folder of the rejected rows."""
-        return self.channel.name
+        self._publisher = publisher or TablePublisher(self.output_path, self.context.format, self.context.run_id)
+        self._users = users or self._published_users
+        self._quarantine_name = quarantine_name or channel
 
     @property
     def output_path(self) -> str:
-        """Where the order features go."""
+        """Where the order features are published."""
         return str(getattr(self.config, self.channel.name).output_path)
 
     def run(self) -> DataFrame:
-        """Compute and publish the order features; returns them as published. ``result`` holds the accounts.
+        """Compute and publish the order features and return them as published.
 
         Raises InputError for missing files or columns, BlitzError where too many rows cannot be read.
         """
+        self.publish(self.compute())
+        return read_output(self.spark, self.output_path, self.context.format)
+
+    def compute(self) -> ComputedOrders:
+        """Return the order features as a lazy frame. Raises InputError for missing files or columns."""
         started = time.monotonic()
         configure(self.spark)
         inputs = self._inputs or raw_inputs(self.config, [self.channel.name])
-        mappings = inputs.mappings()
         reader = self._reader or FileReader(self.spark, inputs, self.config.common.timezone)
-        counter = Counter()
-        features = order_features(self._tables(reader, mappings), self.channel, self.settings, counter)
+        mappings, counter = inputs.mappings(), Counter()
+        tables = self._tables(reader, mappings)
+        frame = order_features(tables, self.channel, order_settings(self.config), counter)
+        return ComputedOrders(frame, counter, reader, mappings.conflicts, started)
+
+    def publish(self, computed: ComputedOrders) -> StepResult:
+        """Publish what ``compute`` returned; the result has the accounts and where the rejected rows are.
+
+        Raises BlitzError where too many rows cannot be read; then the previous output stays.
+        """
         accounts: list[Account] = []
         quarantined: list[str] = []
 
         def check(_rows: int) -> None:
-            accounts.extend(self._accounts(counter, mappings))
-            quarantined.extend(self._quarantine(reader, accounts))
+            accounts.extend(computed.accounts())
+            quarantined.extend(self._quarantine(computed.reader, accounts))
             self._refuse_too_many_rejected(accounts, quarantined)
 
-        output = self._publish(features, check)
-        self.result = StepResult(
-            self.channel.name, output, accounts, time.monotonic() - started, next(iter(quarantined), None)
-        )
-        return read_output(self.spark, self.output_path, self.context.format)
+        output = self._publisher.publish(computed.frame, check)
+        seconds = time.monotonic() - computed.started
+        return StepResult(self.channel.name, output, accounts, seconds, next(iter(quarantined), None))
 
-    def _accounts(self, counter: Counter, mappings: Mappings) -> list[Account]:
-        return order_accounts(counter.values(), mappings.conflicts)
-
-    def _publish(self, features: DataFrame, check: Callable[[int], None]) -> Published:
-        return publish(features, self.output_path, fmt=self.context.format, run_id=self.context.run_id, check=check)
-
-    @property
-    def settings(self) -> OrderSettings:
-        """What the features depend on beside the data."""
-        common = self.config.common
-        return OrderSettings(
-            start=add_months(common.current_run_date, -common.months_offset),
-            end=common.current_run_date,
-            timezone=common.timezone,
-            price_bins=[float(edge) for edge in common.price_config.price_bins],
-            bucket_labels=list(common.price_config.bucket_labels),
-            excluded_stores=list(self.config.instore.exclude_store_codes),
-        )
-
-    def _users(self) -> DataFrame | None:
-        """``algonomy_id`` of the own-app users; None for own app itself."""
-        if self.channel.name == "ownapp":
-            return None
+    def _published_users(self) -> DataFrame:
         return read_output(self.spark, self.config.ownapp.output_path, self.context.format)
 
     def _tables(self, reader: Reader, mappings: Mappings) -> OrderTables:
+        users = None if self.channel.name == "ownapp" else self._users()
         return OrderTables(
             orders=reader.orders(self.channel),
             lines=reader.lines(self.channel),
-            customers=with_user_flag(reader.customers(self.channel), self._users()),
+            customers=with_user_flag(reader.customers(self.channel), users),
             queries=reader.queries(self.channel),
             stores=store_table(self.spark, mappings, self.channel),
             choices=choice_table(self.spark, mappings, self.channel),
@@ -127,11 +141,11 @@ class OrderFeaturePipeline:
         )
 
     def _quarantine(self, reader: Reader, accounts: Sequence[Account]) -> list[str]:
-        """Write the rejected rows beside the output; returns the path, nothing where there are none."""
+        """Write the rejected rows to the quarantine; returns its path, nothing where there are none."""
         rejected = [account.table for account in accounts if account.rejected_fraction() > 0]
         if not rejected:
             return []
-        path = quarantine_path(self.context, self.output_path, self.quarantine_name)
+        path = quarantine_path(self.context, self.output_path, self._quarantine_name)
         frames = reader.rejected(self.channel, rejected)
         if not frames:
             return []
@@ -153,8 +167,21 @@ class OrderFeaturePipeline:
                 )
 
 
+def order_settings(config: FeaturePipeline) -> OrderSettings:
+    """The settings that the order features depend on."""
+    common = config.common
+    return OrderSettings(
+        start=config.window_start,
+        end=common.current_run_date,
+        timezone=common.timezone,
+        price_bins=[float(edge) for edge in common.price_config.price_bins],
+        bucket_labels=list(common.price_config.bucket_labels),
+        excluded_stores=list(config.instore.exclude_store_codes),
+    )
+
+
 def quarantine_path(context: RunContext, output_path: str, step: str) -> str:
-    """Where the rejected rows of a step go: under ``run.quarantine_path``, or beside the step's output."""
+    """Where the rejected rows of a step go: below ``run.quarantine_path``, or next to the step's output."""
     base = context.quarantine_path or output_path.rstrip("/").rpartition("/")[0] + "/quarantine"
     return f"{base.rstrip('/')}/{step}"
 

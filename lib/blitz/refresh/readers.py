@@ -25,8 +25,7 @@ from pyspark.sql import functions as F
 
 from blitz import storage
 from blitz.accounts import Account, Counter, count_where
-from blitz.features.orders import CountedLines, customer_keys, in_window, local_time, published_key
-from blitz.pipelines.orders import OrderFeaturePipeline
+from blitz.features.orders import CountedLines, OrderSettings, customer_keys, in_window, local_time, published_key
 from blitz.pipelines.reader import FileReader
 from blitz.publish.tables import read_output
 from blitz.raw import typed_rows as sources
@@ -69,7 +68,7 @@ class ChangedReader(MappedReader):
     """Reads the good rows of some order keys alone, from the files that hold any; rejected rows of ``unseen`` alone.
 
     ``tables``: where ``orders`` and ``lines`` are read from; ``holding``: their files that may hold rows of the keys;
-    ``unseen``: raw tables of the files that are new or were written again.
+    ``changed``: what found the keys; it knows the raw tables of the files that are new or were written again.
     """
 
     def __init__(
@@ -81,10 +80,15 @@ class ChangedReader(MappedReader):
         keys: DataFrame,
         tables: Mapping[str, RawTable],
         holding: Mapping[str, set[str]],
-        unseen: Mapping[str, RawTable],
+        changed: "Changed",
     ) -> None:
         super().__init__(spark, inputs, timezone, mapping)
-        self.keys, self.tables, self.holding, self.unseen = keys, tables, holding, unseen
+        self.keys, self.tables, self.holding, self.changed = keys, tables, holding, changed
+        self.unseen = changed.unseen
+
+    def accounts(self) -> list[Account]:
+        """Return the accounts of the files that are new or were written again."""
+        return self.changed.accounts()
 
     def orders(self, channel: Channel) -> DataFrame:
         return self._of_keys("orders", channel.order_key())
@@ -150,7 +154,7 @@ class Changed:
     """The keys that can have changed, of one channel.
 
     Args:
-        pipeline: the channel's, for its session and settings.
+        spark, channel, settings: the session, the channel and the settings of its order features.
         orders: the channel's orders as they are read.
         raw: its raw tables by name; ``found``: how their files differ from the run before's.
         before: the run before.
@@ -158,13 +162,15 @@ class Changed:
 
     def __init__(
         self,
-        pipeline: OrderFeaturePipeline,
+        spark: SparkSession,
+        channel: Channel,
+        settings: OrderSettings,
         orders: RawTable,
         raw: Mapping[str, RawTable],
         found: Changes,
         before: Before,
     ) -> None:
-        self.spark, self.channel, self.settings = pipeline.spark, pipeline.channel, pipeline.settings
+        self.spark, self.channel, self.settings = spark, channel, settings
         self.orders, self.raw, self.found, self.before = orders, raw, found, before
         self.unseen = {
             name: raw[name].only(paths)

@@ -7,23 +7,21 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 from threading import Lock
-from typing import Any
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from blitz import storage
-from blitz.accounts import Account, Counter
 from blitz.config import Config
 from blitz.features.orders import local_time, published_key
 from blitz.pipelines.context import RunContext, StepResult
-from blitz.pipelines.orders import OrderFeaturePipeline
+from blitz.pipelines.orders import OrderFeaturePipeline, order_settings
+from blitz.pipelines.reader import Reader
 from blitz.publish.months import month_of, publish_months
 from blitz.publish.tables import Format, Published, inspect, read_output
 from blitz.raw.channels import CHANNELS
 from blitz.raw.files import RawTable
 from blitz.raw.inputs import RawInputs
-from blitz.raw.mappings import Mappings
 from blitz.refresh.copies import copied
 from blitz.refresh.differences import WrittenOnce, differing
 from blitz.refresh.mapping import KeptMapping, mapping_copy
@@ -57,29 +55,32 @@ def state_folder(output_path: str, name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Renewal:
-    """What a refresh computes anew: the rows of ``keys`` (``changed_key``), found by ``changed``.
+class MonthPublisher:
+    """Publishes the order features as files that each hold one month (``publish_months``).
 
-    ``old``: the output as it was; ``held``: its files that may hold rows of the keys.
+    ``keep`` names the files of the output that stay; ``unchanged`` are the rows of replaced files that stay.
     """
 
-    changed: Changed
-    keys: DataFrame
-    old: DataFrame
-    held: set[str]
+    path: str
+    timezone: str
+    run_id: str
+    keep: frozenset[str] = frozenset()
+    unchanged: DataFrame | None = None
+
+    def publish(self, features: DataFrame, check: Callable[[int], None]) -> Published:
+        """Write the new and the unchanged rows, call ``check``, then replace the output."""
+        rows = features if self.unchanged is None else features.unionByName(self.unchanged)
+        month = F.date_format(local_time(F.col("order_placed_datetime"), self.timezone), "yyyy-MM")
+        return publish_months(rows, month, self.path, run_id=self.run_id, keep=self.keep, check=check)
 
 
-class _OtherColumns(Exception):
-    """The new rows have other columns than the output: its files cannot be kept."""
-
-
-class RefreshPipeline(OrderFeaturePipeline):
+class ChannelRefresh:
     """Order features of one channel, refreshed: ``details["refresh"]`` of the result tells what was computed.
 
     Args:
         config, channel, spark, inputs, context: as for OrderFeaturePipeline.
         mapping, users: the customer mapping of ``inputs`` and the own-app users, as the channels share them.
-        since: only orders of this local day and later can have changed, beside those that new files name.
+        since: only orders of this local day and later can have changed, apart from those that new files name.
     """
 
     def __init__(
@@ -94,37 +95,31 @@ class RefreshPipeline(OrderFeaturePipeline):
         users: "KeptUsers",
         since: date | None = None,
     ) -> None:
-        super().__init__(config, channel, spark, inputs=inputs, context=context)
+        self.config, self.channel, self.spark, self.context = config, CHANNELS[channel], spark, context
+        self.settings = order_settings(config.feature_pipeline)
+        self.output_path = str(getattr(config.feature_pipeline, channel).output_path)
         self._raw, self._mapping, self._kept_users, self._since = inputs, mapping, users, since
         self._folder = state_folder(self.output_path, channel)
         self._state = f"{self._folder}/state.json"
-        self._details: dict[str, Any] = {}
-        self._started = time.monotonic()
-        self._renewal: Renewal | None = None  # while all is computed
 
-    @property
-    def quarantine_name(self) -> str:
-        """The folder of the rejected rows; those of new files stand apart from a full computation's."""
-        return self.channel.name if self._renewal is None else f"{self.channel.name}_new_files"
-
-    def run(self) -> DataFrame:
-        """Refresh and publish; returns the order features as published. Raises as OrderFeaturePipeline does."""
-        self._started = time.monotonic()
+    def run(self) -> StepResult:
+        """Refresh and publish. Raises as OrderFeaturePipeline does."""
         configure(self.spark)
         try:
-            kept = self._run()
+            result, kept = self._run()
         except BaseException:
             remove(self._folder, lambda name: self.context.run_id in name)
             raise
         keep_only(self._folder, kept)
-        return read_output(self.spark, self.output_path, self.context.format)
+        return result
 
-    def _run(self) -> set[str]:
-        """Refresh, publish and write the state; returns the names in the state's folder that it needs."""
+    def _run(self) -> tuple[StepResult, set[str]]:
+        """Refresh, publish and write the state; returns also the names in the state's folder that it needs."""
+        started = time.monotonic()
         if self.channel.name != "ownapp":
             self._kept_users.write()
         raw = raw_tables(self._raw, self.channel.name)
-        now = made_by(self.config, self.settings, self.channel.name, self._raw.mappings())
+        now = made_by(self.config.feature_pipeline, self.settings, self.channel.name, self._raw.mappings())
         before = read_state(self._state)
         found = changes(before, raw) if before else Changes(_NONE, _NONE, _NONE)
         window = (self.settings.start.isoformat(), self.settings.end.isoformat())
@@ -134,13 +129,10 @@ class RefreshPipeline(OrderFeaturePipeline):
             kept = before.copies.get(name, []) if before else []
             folder = f"{self._folder}/{name}-{self.context.run_id}"
             tables[name], copies[name] = copied(self.spark, raw[name], self.settings.timezone, kept, folder)
-        if reason is None and before is not None:
-            reason = self._refresh(before, tables, raw, found)
-        if reason is not None:
-            self._compute_all(reason)
-        assert self.result is not None
-        self.result.details["refresh"] = self._details
-        self.result.seconds = time.monotonic() - self._started
+        result = self._refresh(before, tables, raw, found) if reason is None and before is not None else None
+        if result is None:
+            result = self._compute_all(reason or "the columns of the output or their types changed")
+        result.seconds = time.monotonic() - started
         state = ChannelState(
             now,
             *window,
@@ -152,14 +144,30 @@ class RefreshPipeline(OrderFeaturePipeline):
         )
         state.write(self._state)
         folders = {copy.folder.rpartition("/")[2] for each in copies.values() for copy in each}
-        return {"state.json", *folders}
+        return result, {"state.json", *folders}
 
-    def _compute_all(self, reason: str) -> None:
+    def _pipeline(self, reader: Reader, publisher: MonthPublisher, quarantine_name: str) -> OrderFeaturePipeline:
+        return OrderFeaturePipeline(
+            self.config,
+            self.channel.name,
+            self.spark,
+            inputs=self._raw,
+            context=self.context,
+            reader=reader,
+            publisher=publisher,
+            users=self._kept_users.read,
+            quarantine_name=quarantine_name,
+        )
+
+    def _compute_all(self, reason: str) -> StepResult:
         log.info("%s: computed from all files: %s", self.channel.name, reason)
-        self._details = {"computed": "all", "reason": reason}
-        self._renewal = None
-        self._reader = MappedReader(self.spark, self._raw, self.settings.timezone, self._mapping)
-        super().run()
+        zone = self.settings.timezone
+        reader = MappedReader(self.spark, self._raw, zone, self._mapping)
+        publisher = MonthPublisher(self.output_path, zone, self.context.run_id)
+        pipeline = self._pipeline(reader, publisher, self.channel.name)
+        result = pipeline.publish(pipeline.compute())
+        result.details["refresh"] = {"computed": "all", "reason": reason}
+        return result
 
     def _refresh(
         self,
@@ -167,57 +175,42 @@ class RefreshPipeline(OrderFeaturePipeline):
         tables: Mapping[str, RawTable],
         raw: Mapping[str, RawTable],
         found: Changes,
-    ) -> str | None:
-        """Compute and publish what changed; returns why that cannot be, or None."""
+    ) -> StepResult | None:
+        """Compute and publish what changed; None where the output has other columns than the new rows."""
         old, zone = read_output(self.spark, self.output_path), self.settings.timezone
         moved = self._mapping.of_customers(before.users, self._kept_users.moved(before.users)) if before.users else None
         then = Before(date.fromisoformat(before.end), self._mapping.changes(before.mapping), moved, old)
-        changed = Changed(self, tables["orders"], raw, found, then)
+        changed = Changed(self.spark, self.channel, self.settings, tables["orders"], raw, found, then)
         keys = changed.keys(self._since, f"{self._folder}/keys-{self.context.run_id}")
         number = keys.count()
         if number == 0 and not changed.unseen and before.start == self.settings.start.isoformat():
-            self._leave_as_it_is(old)
-            return None
-        self._details = {"computed": "changed", "changed_keys": number}
+            return self._unchanged(old)
         keys = F.broadcast(keys) if number <= MOST_BROADCAST else keys
         held = files_holding(self.spark, self.channel, tables, zone, old, keys)
-        self._renewal = Renewal(changed, keys, old, held["output"])
-        self._reader = ChangedReader(self.spark, self._raw, zone, self._mapping, keys, tables, held, changed.unseen)
-        try:
-            super().run()
-        except _OtherColumns:
-            return "the columns of the output or their types changed"
-        log.info("%s: refreshed: %s", self.channel.name, self._details)
-        return None
+        reader = ChangedReader(self.spark, self._raw, zone, self._mapping, keys, tables, held, changed)
+        names = dict(output_files(self.output_path))
+        keep, rewritten = self._files(names, held["output"])
+        unchanged = self._unchanged_rows(rewritten, old, keys) if rewritten else None
+        publisher = MonthPublisher(self.output_path, zone, self.context.run_id, frozenset(keep), unchanged)
+        # The rejected rows of new files are kept apart from those of a full computation.
+        pipeline = self._pipeline(reader, publisher, f"{self.channel.name}_new_files")
+        computed = pipeline.compute()
+        if computed.frame.dtypes != old.dtypes:
+            return None
+        result = pipeline.publish(computed)
+        result.details["refresh"] = {
+            "computed": "changed",
+            "changed_keys": number,
+            "files_kept": len(keep),
+            "months_rewritten": sorted({month_of(name) for name in names if name not in keep}),
+        }
+        log.info("%s: refreshed: %s", self.channel.name, result.details["refresh"])
+        return result
 
-    def _leave_as_it_is(self, old: DataFrame) -> None:
-        self._details = {"computed": "nothing"}
-        output = inspect(old, self.output_path, self.output_path, by_name=True)
-        self.result = StepResult(self.channel.name, output, [], time.monotonic() - self._started)
+    def _unchanged(self, old: DataFrame) -> StepResult:
         log.info("%s: nothing changed", self.channel.name)
-
-    def _users(self) -> DataFrame | None:
-        return None if self.channel.name == "ownapp" else read_output(self.spark, self._kept_users.folder)
-
-    def _accounts(self, counter: Counter, mappings: Mappings) -> list[Account]:
-        return super()._accounts(counter, mappings) + (self._renewal.changed.accounts() if self._renewal else [])
-
-    def _publish(self, features: DataFrame, check: Callable[[int], None]) -> Published:
-        zone = self.settings.timezone
-        month = F.date_format(local_time(F.col("order_placed_datetime"), zone), "yyyy-MM")
-        keep: set[str] = set()
-        if self._renewal is not None:
-            if self._renewal.old.dtypes != features.dtypes:
-                raise _OtherColumns
-            names = dict(output_files(self.output_path))
-            keep, rewritten = self._files(names, self._renewal.held)
-            if rewritten:
-                features = features.unionByName(self._unchanged_rows(rewritten, self._renewal))
-            self._details |= {
-                "files_kept": len(keep),
-                "months_rewritten": sorted({month_of(name) for name in names if name not in keep}),
-            }
-        return publish_months(features, month, self.output_path, run_id=self.context.run_id, keep=keep, check=check)
+        output = inspect(old, self.output_path, self.output_path, by_name=True)
+        return StepResult(self.channel.name, output, [], 0.0, details={"refresh": {"computed": "nothing"}})
 
     def _files(self, names: Mapping[str, int], held: set[str]) -> tuple[set[str], list[str]]:
         """Of the output's files (name and size) those that stay, and those that are written again: they hold changed
@@ -231,16 +224,16 @@ class RefreshPipeline(OrderFeaturePipeline):
         again = sizes.keys() & (held | is_cut | merged)
         return sizes.keys() - again, sorted(again)
 
-    def _is_out(self) -> Any:
-        """Whether the window closed behind a row of the output."""
+    def _is_out(self) -> Column:
+        """Whether a row of the output lies before the window."""
         first = F.lit(self.settings.start.isoformat()).cast("timestamp")
         return local_time(F.col("order_placed_datetime"), self.settings.timezone) < first
 
-    def _unchanged_rows(self, names: list[str], renewal: Renewal) -> DataFrame:
+    def _unchanged_rows(self, names: list[str], old: DataFrame, keys: DataFrame) -> DataFrame:
         folder = self.output_path.rstrip("/")
         paths = [storage.spark_path(f"{folder}/{name}", literal=True) for name in names]
-        rows = self.spark.read.schema(renewal.old.schema).parquet(*paths).where(~self._is_out())
-        return rows.join(renewal.keys, published_key(self.channel) == F.col(CHANGED), "left_anti")
+        rows = self.spark.read.schema(old.schema).parquet(*paths).where(~self._is_out())
+        return rows.join(keys, published_key(self.channel) == F.col(CHANGED), "left_anti")
 
 
 class KeptUsers:
@@ -267,6 +260,10 @@ class KeptUsers:
                 users.write.mode("overwrite").parquet(storage.spark_path(self.folder))
                 self._is_written = True
 
+    def read(self) -> DataFrame:
+        """``algonomy_id`` of the users; after ``write``."""
+        return read_output(self._spark, self.folder)
+
     def moved(self, before: str) -> DataFrame:
         """``algonomy_id`` of those who are in this copy or in an older one alone; after ``write``."""
         return self._moved.get(
@@ -290,12 +287,12 @@ def refresh(
         mapping = KeptMapping(spark, copy, now)
         users = KeptUsers(spark, outputs["ownapp"], context.format, f"{users_folder}/{context.run_id}")
 
-        def orders_of(channel: str) -> OrderFeaturePipeline:
-            return RefreshPipeline(
+        def run_channel(channel: str) -> StepResult:
+            return ChannelRefresh(
                 config, channel, spark, inputs=inputs, context=context, mapping=mapping, users=users, since=since
-            )
+            ).run()
 
-        return run_steps(config, spark, ready, context, orders_of)
+        return run_steps(config, spark, ready, context, run_channel)
     finally:
         states = _states(outputs)
         keep_only(users_folder, {state.users.rpartition("/")[2] for state in states if state.users})

@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from blitz import storage
-from blitz.accounts import Counter
+from blitz.accounts import Account, Counter
 from blitz.config import Config, add_months
 from blitz.config.paths import OUTPUTS
 from blitz.config.values import dig, parse_date
@@ -23,7 +23,7 @@ from blitz.errors import ConfigError
 from blitz.features.lines import line_features
 from blitz.features.orders import CountedLines, customer_keys, good_lines, keyed_customers
 from blitz.pipelines.context import RunContext, StepResult
-from blitz.pipelines.orders import OrderFeaturePipeline
+from blitz.pipelines.orders import OrderFeaturePipeline, order_settings
 from blitz.pipelines.reader import query_keys
 from blitz.publish.tables import read_output
 from blitz.raw import typed_rows as sources
@@ -99,23 +99,32 @@ class StagedReader:
     with_queries: frozenset[str]
 
     def orders(self, channel: Channel) -> DataFrame:
+        """Return the staged orders."""
         return self._read(channel, "orders").drop("file", "raw")
 
     def lines(self, channel: Channel) -> DataFrame | CountedLines:
+        """Return the staged lines, aggregated per order."""
         return CountedLines(self._read(channel, "lines_per_order"), *self.line_counts[channel.name])
 
     def customers(self, channel: Channel) -> DataFrame:
+        """Return the staged customer of every order key."""
         return self._read(channel, "customers")
 
     def queries(self, channel: Channel) -> DataFrame | None:
+        """Return the staged keys of the orders with a query; None where the channel has no queries."""
         return self._read(channel, "queries") if channel.name in self.with_queries else None
 
     def rejected(self, channel: Channel, tables: Sequence[str]) -> list[DataFrame]:
+        """Return the rejected rows of the staged ``orders``, ``lines`` or both."""
         columns = ("file", F.col(REASON).alias("reason"), "raw")
         return [
             self._read(channel, name).where(F.col(REASON).isNotNull()).select(F.lit(name).alias("table"), *columns)
             for name in tables
         ]
+
+    def accounts(self) -> list[Account]:
+        """Return no accounts: the features count every staged row."""
+        return []
 
     def _read(self, channel: Channel, table: str) -> DataFrame:
         return read_output(self.spark, f"{self.folder}/{channel.name}/{table}")
@@ -135,7 +144,7 @@ def stage(config: Config, spark: SparkSession, inputs: RawInputs, folder: str) -
         per_order = line_features(
             good_lines(lines, counter),
             channel,
-            OrderFeaturePipeline(config, name, spark).settings.price_bins,
+            order_settings(config.feature_pipeline).price_bins,
             choice_table(spark, mappings, channel),
             category_table(spark, mappings, channel),
             mappings.menu.masks,
@@ -156,10 +165,16 @@ def _staged(rows: DataFrame, path: str) -> DataFrame:
     return read_output(rows.sparkSession, path)
 
 
-def _orders_from(
+def _from_staged(
     reader: StagedReader | None, config: Config, spark: SparkSession, ready: Preflight, context: RunContext
-) -> Callable[[str], OrderFeaturePipeline]:
-    return lambda name: OrderFeaturePipeline(config, name, spark, inputs=ready.inputs, context=context, reader=reader)
+) -> Callable[[str], StepResult]:
+    """What computes and publishes a channel from the staged rows."""
+
+    def run_channel(channel: str) -> StepResult:
+        pipeline = OrderFeaturePipeline(config, channel, spark, inputs=ready.inputs, context=context, reader=reader)
+        return pipeline.publish(pipeline.compute())
+
+    return run_channel
 
 
 def backfill(
@@ -182,7 +197,7 @@ def backfill(
             as_of = config.feature_pipeline.common.current_run_date
             log.info("as of %s: started", as_of)
             context = replace(RunContext.of(config), run_id=f"{run_id}-{as_of:%Y%m%d}")
-            results = run_steps(config, spark, ready, context, _orders_from(reader, config, spark, ready, context))
+            results = run_steps(config, spark, ready, context, _from_staged(reader, config, spark, ready, context))
             body: dict[str, Any] = manifest(config, spark, ready, results, context.run_id)
             write_manifest(manifest_path(config, ready.steps), body)
             done[as_of] = results

@@ -152,9 +152,11 @@ def run_steps(
     spark: SparkSession,
     ready: Preflight,
     context: RunContext,
-    orders_of: Callable[[str], OrderFeaturePipeline] | None = None,
+    run_channel: Callable[[str], StepResult] | None = None,
 ) -> list[StepResult]:
-    """Run the steps in order and publish each; ``orders_of``: what runs a channel, by default its pipeline.
+    """Run the steps in order and publish each.
+
+    ``run_channel`` computes and publishes the order features of a channel; by default with ``OrderFeaturePipeline``.
 
     Swiggy and in-store run side by side: each alone leaves cores idle while the driver plans and the last tasks end
     (the sample of 100,000 orders: 52 to 43 s on two cores). Where both fail, the second error is logged.
@@ -162,7 +164,7 @@ def run_steps(
     results: list[StepResult] = []
     with ThreadPoolExecutor(len(SIDE_BY_SIDE), thread_name_prefix="blitz-step") as pool:
         for wave in _waves(ready.steps):
-            running = [pool.submit(_run_step, step, config, spark, ready, context, orders_of) for step in wave]
+            running = [pool.submit(_run_step, step, config, spark, ready, context, run_channel) for step in wave]
             wait(running)  # a step that fails lets the other end: what it publishes is whole
             failed = [error for each in running if (error := each.exception())]
             for error in failed[1:]:
@@ -184,18 +186,14 @@ def _run_step(
     spark: SparkSession,
     ready: Preflight,
     context: RunContext,
-    orders_of: Callable[[str], OrderFeaturePipeline] | None,
+    run_channel: Callable[[str], StepResult] | None,
 ) -> StepResult:
     log.info("%s: started", step)
     try:
         if step in CHANNELS:
-            orders = orders_of(step) if orders_of else _plain_orders(config, spark, ready, context, step)
-            orders.run()
-            result = orders.result
+            result = run_channel(step) if run_channel else _run_orders(config, spark, ready, context, step)
         elif step == "customers":
-            customers = CustomerFeaturePipeline(config, spark, inputs=ready.inputs, context=context)
-            customers.run()
-            result = customers.result
+            result = CustomerFeaturePipeline(config, spark, inputs=ready.inputs, context=context).publish()
         else:
             segmenter = SegmentRunner(config, spark, context=context)
             _SEGMENT_STEPS[step](segmenter)
@@ -205,7 +203,6 @@ def _run_step(
     except Exception as error:
         error.add_note(step)
         raise
-    assert result is not None
     log.info("%s: %s rows, %.1f s, %s", step, f"{result.output.rows:,}", result.seconds, result.output.path)
     for account in result.accounts:
         if not account.adds_up:
@@ -213,10 +210,9 @@ def _run_step(
     return result
 
 
-def _plain_orders(
-    config: Config, spark: SparkSession, ready: Preflight, context: RunContext, channel: str
-) -> OrderFeaturePipeline:
-    return OrderFeaturePipeline(config, channel, spark, inputs=ready.inputs, context=context)
+def _run_orders(config: Config, spark: SparkSession, ready: Preflight, context: RunContext, channel: str) -> StepResult:
+    pipeline = OrderFeaturePipeline(config, channel, spark, inputs=ready.inputs, context=context)
+    return pipeline.publish(pipeline.compute())
 
 
 _SEGMENT_STEPS: dict[str, Callable[[SegmentRunner], Any]] = {
