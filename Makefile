@@ -9,7 +9,7 @@ PYTHON_IN_VENV := $(VENV)/bin/python
 SHORT_RUN := -XX:+UseParallelGC -XX:TieredStopAtLevel=1
 PYTEST := $(PYTHON_IN_VENV) -m pytest -q
 
-.PHONY: help setup run sample test browser test-slow test-matrix lint format docs bench bench-load bench-segments bench-refresh dist clean lock
+.PHONY: help setup run sample test test-unit browser test-slow test-matrix lint format docs bench bench-load bench-segments bench-refresh dist clean lock
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -26,6 +26,9 @@ sample: data/sample-$(ORDERS)-$(SEED).done ## sample raw data and models in data
 
 run: setup sample ## the whole run on the sample data
 	@BLITZ_VENV=$(VENV) ./spark-submit.sh --driver-java-options "$(SHORT_RUN)" jobs/run_all.py --conf conf/local.json
+
+test-unit: setup ## the unit lane: no engine, seconds
+	$(PYTEST) tests/unit
 
 test: setup browser ## the tests, without the slow ones
 	$(PYTEST) -m "not slow"

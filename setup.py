@@ -17,14 +17,14 @@ setup(
     # Commands, and the entry points that databricks.yml's wheel tasks name.
     entry_points={
         "console_scripts": [
-            "blitz-run-all = blitz.tasks:run_all",
-            "blitz-order-features = blitz.tasks:order_features",
-            "blitz-customer-features = blitz.tasks:customer_features",
-            "blitz-segments = blitz.tasks:segments",
-            "blitz-microsegments = blitz.tasks:microsegments",
-            "blitz-report = blitz.tasks:report",
-            "blitz-refresh = blitz.tasks:refresh",
-            "blitz-backfill = blitz.tasks:backfill",
+            "blitz-run-all = blitz.cli.entry_points:run_all",
+            "blitz-order-features = blitz.cli.entry_points:order_features",
+            "blitz-customer-features = blitz.cli.entry_points:customer_features",
+            "blitz-segments = blitz.cli.entry_points:segments",
+            "blitz-microsegments = blitz.cli.entry_points:microsegments",
+            "blitz-report = blitz.cli.entry_points:report",
+            "blitz-refresh = blitz.cli.entry_points:refresh",
+            "blitz-backfill = blitz.cli.entry_points:backfill",
         ],
     },
     package_data={"blitz.segmentation": ["*.json"], "blitz.report": ["templates/*"]},

@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 
 import plans
+from places import CHECKOUT, ORDERS
 
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-CHECKOUT = Path(__file__).resolve().parents[1]
-ORDERS = int(os.environ.get("BLITZ_TEST_ORDERS", "10000"))
 
 
 @pytest.fixture(scope="session")

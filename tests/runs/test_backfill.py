@@ -1,7 +1,6 @@
 """Backfills: run dates, refusals, and outputs equal to those of a run of its own as of every date."""
 
 import copy
-import datetime as dt
 import json
 import shutil
 from pathlib import Path
@@ -13,25 +12,12 @@ import compare
 import pandas_pipeline
 from blitz.cli.backfill import main
 from blitz.config import load_config
-from blitz.errors import ConfigError
 from blitz.run import backfill as backfills
 from blitz.run.core import chosen_steps, preflight
 from world import World
 
 CHANNELS = ("ownapp", "swiggy", "instore")
 RAW = ("sales", "salesdetail", "swiggy_sales", "swiggy_salesdetail", "instore_data", "orderqueries", "customers")
-
-
-def test_run_dates_keep_the_day_of_the_first():
-    assert backfills.run_dates("2025-01-31", "2025-04-30", "month") == [
-        dt.date(2025, 1, 31), dt.date(2025, 2, 28), dt.date(2025, 3, 31), dt.date(2025, 4, 30),
-    ]  # fmt: skip
-    assert backfills.run_dates("2025-01-01", "2025-01-16", "week") == [dt.date(2025, 1, day) for day in (1, 8, 15)]
-    assert backfills.run_dates("2024-02-28", "2024-03-01", "day")[1] == dt.date(2024, 2, 29)
-    with pytest.raises(ConfigError, match="--to: 2025-01-01 lies before --from 2025-02-01"):
-        backfills.run_dates("2025-02-01", "2025-01-01", "month")
-    with pytest.raises(ConfigError, match=r"--from: .*\n.*--to: "):
-        backfills.run_dates("2025-02-30", "soon", "month")
 
 
 def per_date(body: dict[str, Any], folder: str) -> dict[str, Any]:

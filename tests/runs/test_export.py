@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from blitz.config import load_config
 from blitz.errors import ConfigError, PublishError
-from blitz.export import export, folder_name, members, safe_text
+from blitz.export import export, members, safe_text
 
 JOB = Path(__file__).resolve().parents[2] / "jobs/export.py"
 HEADER = ["algonomy_id", "segment", "microcluster"]
@@ -158,14 +158,6 @@ def test_hostile_names_stay_in_their_folders(spark, sample_config, tmp_path) -> 
     assert found["000"] == ["../x", ""] and found["002"] == ["'=cmd|'/C calc'!A0", ""] and found["'-7"] == ["a b", ""]
     assert "99" not in found
     assert done.made_safe == 2  # the name that is a formula, and the id
-
-
-def test_folder_names_are_distinct_and_short() -> None:
-    assert folder_name("Seg_6_15_01") == "Seg_6_15_01"
-    assert folder_name("../x") == ".2E.2E.2Fx"
-    assert folder_name("a b") != folder_name("a.20b")
-    assert len({folder_name(name) for name in NAMES}) == len(NAMES)
-    assert max(len(folder_name(name)) for name in NAMES) <= 200
 
 
 def test_what_is_no_export_is_never_replaced(spark, sample_config, sample_run, tmp_path) -> None:

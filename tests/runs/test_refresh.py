@@ -394,7 +394,7 @@ def test_what_a_refresh_refuses(sample_config, tmp_path, capsys, run, arguments,
 
 def test_the_wheel_has_a_command_for_each_job_that_runs_steps():
     text = (Path(__file__).resolve().parents[2] / "setup.py").read_text()
-    commands = dict(re.findall(r'"(blitz-[a-z-]+) = blitz\.tasks:(\w+)"', text))
+    commands = dict(re.findall(r'"(blitz-[a-z-]+) = blitz\.cli\.entry_points:(\w+)"', text))
     assert {"blitz-run-all", "blitz-refresh", "blitz-backfill"} <= set(commands)
     assert all(callable(getattr(tasks, name)) for name in commands.values())
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from blitz.cli.main import main
-from conftest import CHECKOUT
+from places import CHECKOUT
 
 JOB = CHECKOUT / "jobs/report.py"
 SCRIPT = "<script>alert(1)</script>"

@@ -13,7 +13,7 @@ from blitz import config as configs
 from blitz.errors import BlitzError, InputError
 from blitz.segmentation.rules import Band, Condition, Rule, RuleSet, load_rules, prove, segment_column
 from blitz.training import rules as rule_learning
-from blitz.training.rules import LearningOptions, compile_tree, cut_of, last_left, learn
+from blitz.training.rules import LearningOptions, compile_tree, learn
 
 JOB = Path(__file__).resolve().parents[2] / "jobs/learn_rules.py"
 ROWS = 600
@@ -150,19 +150,6 @@ def test_the_sample_is_bounded_and_seeded(spark, world):
     done = learn(world[1], spark, "spent", how)
     assert sorted(each.sampled for each in done.bands) == [100, 101]
     assert done == learn(world[1], spark, "spent", how)
-
-
-@pytest.mark.parametrize("threshold", [37.3, 0.1, 1e-3, 2.5, 16777216.5, -37.3, 1 / 3, 0.0])
-def test_the_cut_is_where_32_bits_round_over(threshold):
-    last = last_left(threshold)
-    after = np.nextafter(last, np.inf)
-    assert float(np.float32(last)) <= threshold < float(np.float32(after))
-
-
-def test_whole_numbers_are_cut_between_two():
-    assert cut_of(2.5, True) == 2.5
-    assert cut_of(3.0, True) == 3.5
-    assert cut_of(np.nextafter(5.0, 0), True) == 4.5
 
 
 def wide_band() -> Band:

@@ -13,7 +13,7 @@ import pytest
 from blitz import config as configs
 from blitz.errors import ConfigError, InputError
 from blitz.pipelines import SegmentRunner
-from blitz.training.microsegments import TrainingOptions, choose_plans, fit, model_paths, shares, train, write
+from blitz.training.microsegments import TrainingOptions, choose_plans, model_paths, train, write
 
 JOB = Path(__file__).resolve().parents[2] / "jobs/train_microsegments.py"
 A, B = "omnichannel_categ_base_product_coke_count", "omnichannel_weekend_order_count"
@@ -180,31 +180,6 @@ def test_too_few_customers_are_refused_before_anything_is_written(spark, world, 
     with pytest.raises(InputError, match="k up to 40 needs 400"):
         train(config, spark, TrainingOptions(ks=(40,)), ["capped"], str(tmp_path))
     assert not list(tmp_path.iterdir())
-
-
-def test_too_few_different_rows_are_refused():
-    with pytest.raises(InputError, match="only 2 different rows"):
-        fit(np.repeat([[0.0, 1.0], [1.0, 0.0]], 50, axis=0), (2, 3), 0)
-
-
-def test_equal_rows_and_constant_columns_do_no_harm():
-    rows = np.repeat([[0.0, 1.0, 7.0], [1.0, 0.0, 7.0]], [20, 80], axis=0)
-    fitted = fit(rows, (2,), 0)
-    assert fitted.kmeans.labels_.tolist() == [1] * 20 + [0] * 80
-    assert fitted.silhouettes == {2: pytest.approx(1.0)}
-
-
-@pytest.mark.parametrize(
-    ("counts", "most", "expected"),
-    [
-        ({"a": 10, "b": 20}, 100, {"a": 10, "b": 20}),
-        ({"a": 10, "b": 500, "c": 700}, 110, {"a": 10, "b": 50, "c": 50}),
-        ({"a": 0, "b": 7}, 5, {"a": 0, "b": 5}),
-        ({"a": 9, "b": 9}, 5, {"a": 2, "b": 3}),
-    ],
-)
-def test_small_strata_give_all_and_the_large_share_the_rest(counts, most, expected):
-    assert shares(counts, most) == expected
 
 
 def test_plans_and_paths(world):

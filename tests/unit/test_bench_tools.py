@@ -5,10 +5,8 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-import pytest
 
 import compare
-import duckdb_pipeline
 import report
 from blitz_sample.generate import write_sample
 from exact import exact_differences
@@ -105,22 +103,6 @@ def test_exact_differences_are_found_in_every_column_whatever_the_order_of_rows(
     assert exact_differences(good, less, ["id"]) == ["columns missing: ['c3'], too many: []"]
     moved = in_file(frame()[list(frame())[::-1]], tmp_path / "moved")
     assert exact_differences(good, moved, ["id"]) == ["columns in another order"]
-
-
-@pytest.mark.usefixtures("sample_run")
-@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
-@pytest.mark.parametrize("step", list(compare.KEYS))
-def test_the_pipeline_in_duckdb_gives_the_same_tables(step, sample_config, duckdb_tables):
-    expected, actual = f"{duckdb_tables}/{step}.parquet", compare.output_paths(sample_config)[step]
-    is_ordered = step not in compare.UNORDERED
-    assert compare.file_differences(expected, actual, compare.KEYS[step], ordered_columns=is_ordered) == []
-
-
-@pytest.fixture(scope="module")
-def duckdb_tables(sample_config, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("duckdb")
-    duckdb_pipeline.run(duckdb_pipeline.connect("2GB", 2, folder / "spill"), sample_config, folder)
-    return folder
 
 
 def test_a_section_of_the_results_is_replaced_and_the_rest_stays(tmp_path):

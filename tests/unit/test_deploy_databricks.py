@@ -1,84 +1,20 @@
-"""The Databricks jobs, offline: what databricks-bundles accepts, what the files refer to, and the tasks run in order."""
+"""The Databricks jobs, offline: what databricks-bundles accepts and what the files refer to."""
 
-import ast
 import importlib
 import json
 import re
 import sys
-from collections.abc import Iterator
 from fnmatch import fnmatch
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
 import pytest
-import yaml
 from databricks.bundles.jobs import Job
 
+from blitz.cli import entry_points as wheel_tasks
 from blitz.cli.main import main
-from blitz.errors import ConfigError, InputError
-from blitz_sample.generate import write_sample
-
-CHECKOUT = Path(__file__).resolve().parents[2]
-BUNDLE = yaml.safe_load((CHECKOUT / "databricks.yml").read_text())
-FILES = sorted(path for pattern in BUNDLE["include"] for path in CHECKOUT.glob(pattern))
-GIVEN = {"notify": "team@example.com", "instance_profile": "arn:aws:iam::1:instance-profile/x"}
-WORKSPACE = {"workspace.file_path": "/Workspace/x/files", "workspace.current_user.userName": "a@example.com"}
-KINDS = ("serverless", "classic")
-GRAPH = {
-    "ownapp": set(),
-    "swiggy": {"ownapp"},
-    "instore": {"ownapp"},
-    "customers": {"swiggy", "instore"},
-    "segments": {"customers"},
-    "microsegments": {"segments"},
-    "report": {"microsegments"},
-}
-
-
-def values(target: str) -> dict[str, str]:
-    """Every variable of a target; those without a default must be given."""
-    body = BUNDLE["targets"][target]
-    found = {name: each["default"] for name, each in BUNDLE["variables"].items() if "default" in each}
-    found |= GIVEN | body.get("variables", {})
-    assert found.keys() == BUNDLE["variables"].keys()
-    return {f"var.{name}": value for name, value in found.items()} | WORKSPACE
-
-
-def resolved(node: Any, known: dict[str, str]) -> Any:
-    """The node with every ``${…}`` replaced; an unknown one is a KeyError."""
-    if isinstance(node, dict):
-        return {key: resolved(value, known) for key, value in node.items()}
-    if isinstance(node, list):
-        return [resolved(value, known) for value in node]
-    if not isinstance(node, str):
-        return node
-    once = re.sub(r"\$\{([^}]+)\}", lambda match: known[match[1]], node)
-    return once if once == node else resolved(once, known)
-
-
-def jobs(target: str) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    for path in FILES:
-        for name, job in yaml.safe_load(path.read_text())["resources"]["jobs"].items():
-            assert name not in found
-            found[name] = resolved(job, values(target))
-    return found
-
-
-def entry_points() -> dict[str, str]:
-    """The console scripts of setup.py, by name."""
-    tree = ast.parse((CHECKOUT / "setup.py").read_text())
-    (given,) = (node.value for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "entry_points")
-    lines = ast.literal_eval(given)["console_scripts"]
-    return {name.strip(): place.strip() for name, place in (line.split("=") for line in lines)}
-
-
-def tasks(target: str = "prod") -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    for job in jobs(target).values():
-        for task in job["tasks"]:
-            yield job, task
+from bundle import BUNDLE, FILES, GRAPH, KINDS, entry_points, jobs, tasks
+from places import CHECKOUT
 
 
 @pytest.mark.parametrize("target", ["dev", "prod"])
@@ -153,50 +89,9 @@ def test_schedules_retries_timeouts_and_notices():
     assert dev == "" and BUNDLE["targets"]["dev"]["mode"] == "development"
 
 
-def start(monkeypatch: pytest.MonkeyPatch, task: dict[str, Any], **parameters: str) -> object:
-    """The task as Databricks starts it: its entry point, its parameters in ``sys.argv``."""
-    wheel = task["python_wheel_task"]
-    words = [
-        re.sub(r"\{\{job\.parameters\.(\w+)\}\}", lambda match: parameters[match[1]], word)
-        for word in wheel["parameters"]
-    ]
-    monkeypatch.setattr(sys, "argv", ["python", *words])
-    module, function = entry_points()[wheel["entry_point"]].split(":")
-    return getattr(importlib.import_module(module), function)()
-
-
-def test_the_tasks_run_in_order_in_a_session_that_stays(spark, tmp_path, monkeypatch):
-    monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "17.3")
-    write_sample(2000, 5, f"{tmp_path}/sample")
-    text = (CHECKOUT / "conf/local.json").read_text()
-    text = text.replace("data/sample/", f"{tmp_path}/sample/").replace("data/out/", f"{tmp_path}/out/")
-    conf = tmp_path / "conf.json"
-    conf.write_text(text)
-    by_key = {task["task_key"]: task for task in jobs("prod")["blitz_serverless"]["tasks"]}
-
-    with pytest.raises(InputError, match="run the step ownapp first"):
-        start(monkeypatch, by_key["swiggy"], conf=str(conf), as_of="")
-    for key in TopologicalSorter(GRAPH).static_order():
-        assert start(monkeypatch, by_key[key], conf=str(conf), as_of="") is None
-    body = json.loads(text)["segmentation"]
-    assert len(pd.read_parquet(body["output_microsegments_path"])) > 50
-    (page,) = (tmp_path / "out").rglob("report.html")
-    assert "Seg15_plus_9" in page.read_text() and "No manifest tells of" not in page.read_text()
-    (manifest,) = (tmp_path / "out").rglob("manifest.customers.json")
-    assert json.loads(manifest.read_text())["run_date"] == "2025-07-01"  # empty as_of: as in the config
-    assert spark.range(3).count() == 3  # a session that the platform started stays
-
-    with pytest.raises(ConfigError, match="01/07/2025"):
-        start(monkeypatch, by_key["customers"], conf=str(conf), as_of="01/07/2025")
-    assert start(monkeypatch, by_key["customers"], conf=str(conf), as_of="2025-06-01") is None
-    assert json.loads(manifest.read_text())["run_date"] == "2025-06-01"
-
-
 def test_elsewhere_a_failure_is_an_exit_code(monkeypatch, capsys):
     monkeypatch.delenv("DATABRICKS_RUNTIME_VERSION", raising=False)
     monkeypatch.setattr(sys, "argv", ["blitz-run-all", "--conf", "no/such.json"])
-    from blitz.cli import entry_points as wheel_tasks
-
     with pytest.raises(SystemExit) as ended:
         wheel_tasks.run_all()
     assert ended.value.code == 2 and "no/such.json" in capsys.readouterr().err

@@ -1,17 +1,17 @@
-"""Jobs go to EMR: the requests as JSON, uploads and submission against moto's EMR, EMR Serverless and S3."""
+"""Jobs go to EMR: the requests as JSON, uploads and submission against moto's EMR, EMR Serverless and S3, in this process."""
 
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
 import pytest
+from moto import mock_aws
 
-from s3_fixtures import bucket, moto_server  # noqa: F401
+import submit_emr
+from places import CHECKOUT
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 ROLE = "arn:aws:iam::123456789012:role/blitz"
 PYTHON = "./environment/bin/python"
 
@@ -23,13 +23,44 @@ def environment(tmp_path) -> Path:
     return path
 
 
-def call(*arguments: object, cwd: Path = CHECKOUT) -> subprocess.CompletedProcess[str]:
-    """spark-submit.sh as a user calls it."""
-    venv = str(Path(sys.executable).parents[1])
-    command = [str(CHECKOUT / "spark-submit.sh"), *(str(word) for word in arguments)]
-    return subprocess.run(
-        command, cwd=cwd, env={**os.environ, "BLITZ_VENV": venv}, capture_output=True, text=True, timeout=120
-    )
+@dataclass
+class Done:
+    """What a call printed, and its exit code."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def call(capsys, monkeypatch):
+    """The command that spark-submit.sh hands over to, from the checkout, without a process of its own."""
+    monkeypatch.chdir(CHECKOUT)
+
+    def run(*arguments: object) -> Done:
+        capsys.readouterr()
+        try:
+            code = submit_emr.main([str(word) for word in arguments])
+        except SystemExit as ended:  # argparse's
+            code = ended.code
+        return Done(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def aws(monkeypatch) -> Iterator[None]:
+    """moto's AWS in place of the real one, for the boto3 clients of this process."""
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        yield
+
+
+@pytest.fixture
+def bucket(aws) -> str:
+    boto3.client("s3").create_bucket(Bucket="code-of-blitz")
+    return "code-of-blitz"
 
 
 def spark_confs(words: list[str]) -> dict[str, str]:
@@ -37,7 +68,7 @@ def spark_confs(words: list[str]) -> dict[str, str]:
     return dict(words[at + 1].split("=", 1) for at, word in enumerate(words) if word == "--conf")
 
 
-def test_the_step_for_emr_on_ec2(tmp_path):
+def test_the_step_for_emr_on_ec2(call, tmp_path):
     done = call("--target", "emr-ec2", "--dry-run", "--cluster-id", "j-X", "--code", "s3://bucket/blitz/",
                 "--environment", tmp_path / "environment.tar.gz", "--conf", "spark.sql.shuffle.partitions=64",
                 "jobs/run_all.py", "--conf", "conf/prod.json", "--as-of", "2025-08-01")  # fmt: skip
@@ -63,7 +94,7 @@ def test_the_step_for_emr_on_ec2(tmp_path):
     assert {key: confs[key] for key in expected} == expected
 
 
-def test_the_job_run_for_emr_serverless(environment):
+def test_the_job_run_for_emr_serverless(call, environment):
     done = call("--dry-run", "--target=emr-serverless", "--application-id", "00f1", "--execution-role-arn", ROLE,
                 "--code", "s3://bucket/blitz", "--environment", environment, "--logs", "s3://bucket/logs/",
                 "--conf", "spark.executor.memory=8g", "jobs/segments.py", "--conf=conf/prod.json")  # fmt: skip
@@ -89,7 +120,7 @@ def test_the_job_run_for_emr_serverless(environment):
     assert overrides["monitoringConfiguration"]["s3MonitoringConfiguration"]["logUri"] == "s3://bucket/logs/"
 
 
-def test_a_step_is_submitted_with_all_that_it_needs(moto_server, bucket, environment, tmp_path):  # noqa: F811
+def test_a_step_is_submitted_with_all_that_it_needs(call, bucket, environment, tmp_path):
     emr = boto3.client("emr")
     cluster = emr.run_job_flow(Name="c", Instances={"KeepJobFlowAliveWhenNoSteps": True}, ReleaseLabel="emr-7.9.0")
     whole = json.loads((CHECKOUT / "conf/prod.json").read_text())
@@ -126,7 +157,7 @@ def test_a_step_is_submitted_with_all_that_it_needs(moto_server, bucket, environ
     assert len(stamps()) == len(before) + 1  # what a waiting step will read stays
 
 
-def test_a_job_run_is_submitted(moto_server, bucket, environment):  # noqa: F811
+def test_a_job_run_is_submitted(call, bucket, environment):
     serverless = boto3.client("emr-serverless")
     application = serverless.create_application(name="blitz", releaseLabel="emr-7.9.0", type="SPARK")["applicationId"]
     done = call("--target", "emr-serverless", "--application-id", application, "--execution-role-arn", ROLE,
@@ -138,7 +169,7 @@ def test_a_job_run_is_submitted(moto_server, bucket, environment):  # noqa: F811
     assert run["executionRole"] == ROLE
 
 
-@pytest.mark.usefixtures("moto_server")
+@pytest.mark.usefixtures("aws")
 @pytest.mark.parametrize(
     ("arguments", "code", "fragments"),
     [
@@ -155,7 +186,7 @@ def test_a_job_run_is_submitted(moto_server, bucket, environment):  # noqa: F811
          ["not submitted", "bucket"]),
     ],
 )  # fmt: skip
-def test_what_cannot_be_submitted_ends_in_one_message(arguments, code, fragments):
+def test_what_cannot_be_submitted_ends_in_one_message(call, arguments, code, fragments):
     done = call("--target", "emr-ec2", "--code", "s3://no-such-bucket-here/blitz", *arguments)
     assert done.returncode == code, done.stderr
     assert done.stdout == "" and "Traceback" not in done.stderr
@@ -163,7 +194,7 @@ def test_what_cannot_be_submitted_ends_in_one_message(arguments, code, fragments
         assert fragment in done.stderr
 
 
-def test_an_option_that_serverless_cannot_carry_is_refused():
+def test_an_option_that_serverless_cannot_carry_is_refused(call):
     done = call("--target", "emr-serverless", "--dry-run", "--application-id", "a", "--execution-role-arn", ROLE,
                 "--code", "s3://b/c", "--conf", "spark.driver.extraJavaOptions=-Xss4m -Dx=y", "jobs/run_all.py",
                 "--conf", "conf/prod.json")  # fmt: skip

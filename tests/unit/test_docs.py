@@ -1,10 +1,7 @@
 """The documentation holds together: links lead somewhere, commands exist, column tables are those of the code."""
 
-import importlib.util
 import re
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -44,24 +41,6 @@ def test_every_job_and_target_that_a_page_names_exists(page: Path) -> None:
     assert named <= targets
     jobs = set(re.findall(r"jobs/\w+\.py", text))
     assert [job for job in sorted(jobs) if not (CHECKOUT / job).exists()] == []
-
-
-def docs_columns() -> ModuleType:
-    folder = CHECKOUT / "scripts"
-    sys.path.insert(0, str(folder))
-    try:
-        spec = importlib.util.spec_from_file_location("docs_columns", folder / "docs_columns.py")
-        assert spec and spec.loader
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(folder))
-    return module
-
-
-def test_the_column_tables_are_those_of_the_code(sample_config, sample_run) -> None:
-    page = CHECKOUT / "docs/data.md"
-    assert page.read_text() == docs_columns().written(page.read_text(), sample_config), "stale: run make docs"
 
 
 def test_every_page_is_reached_from_the_readme() -> None:

@@ -10,7 +10,7 @@ from blitz.report.changes import changes
 from blitz.report.profiles import plan_tables
 from blitz.report.words import category_names, label_of, range_words, rule_labels, rule_words
 from blitz.segmentation.rules import Range, default_rules, rules_for_band
-from conftest import CHECKOUT
+from places import CHECKOUT
 
 MENU = category_names({"base": ["Filet-O-Fish", "Fries", "fries"], "dri": ["Cold Drinks"]})
 

@@ -1,226 +1,36 @@
-"""Paths, globs, listings and reads on local disk and on S3; every failure is one clear line."""
+"""Paths, globs, listings and reads on a local disk; every failure is one clear line."""
 
 import os
-import time
 from pathlib import Path
 
-import boto3
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from blitz import storage
 from blitz.errors import InputError
 from blitz.storage import base as fs_base
 from blitz.storage import local as fs_local
-from blitz.storage import s3 as fs_s3
-from s3_fixtures import bucket, free_port, moto_server  # noqa: F401  (fixtures)
-
-TREE = ["a.csv", "b.csv", "b.txt", "sub/c.csv", "sub/deep/d.csv", "_SUCCESS", ".hidden.csv", "_tmp/x.csv", "sub/.x.crc"]
-GLOBS = [
-    ("", ["a.csv", "b.csv", "b.txt", "sub/c.csv", "sub/deep/d.csv"]),
-    ("*", ["a.csv", "b.csv", "b.txt", "sub/c.csv", "sub/deep/d.csv"]),
-    ("*.csv", ["a.csv", "b.csv"]),
-    ("?.csv", ["a.csv", "b.csv"]),
-    ("[b-z].csv", ["b.csv"]),
-    ("[!b].csv", ["a.csv"]),
-    ("{a,b}.csv", ["a.csv", "b.csv"]),
-    ("{a.csv,sub/c.csv}", ["a.csv", "sub/c.csv"]),
-    ("{a,{b,c}}.*", ["a.csv", "b.csv", "b.txt"]),
-    ("sub/*", ["sub/c.csv", "sub/deep/d.csv"]),
-    ("*/deep", ["sub/deep/d.csv"]),
-    ("sub/deep/*.csv", ["sub/deep/d.csv"]),
-    ("_tmp/*", ["_tmp/x.csv"]),
-    ("_*/*", ["_tmp/x.csv"]),
-    ("a.csv", ["a.csv"]),
-    ("none*", []),
-    ("none", []),
-]
-
-
-def write_tree(root: str) -> None:
-    for name in TREE:
-        storage.write_bytes(f"{root}/{name}", b"" if name == "_SUCCESS" else name.encode())
-    storage.write_bytes(f"{root}/empty.csv", b"")
+from storage_cases import GLOBS, check_listing, check_reads, check_writes, write_tree
 
 
 @pytest.fixture(scope="module")
-def local_tree(tmp_path_factory: pytest.TempPathFactory) -> str:
+def tree(tmp_path_factory: pytest.TempPathFactory) -> str:
     root = str(tmp_path_factory.mktemp("tree"))
     write_tree(root)
     return root
 
 
-@pytest.fixture(scope="module")
-def s3_tree(moto_server: str) -> str:  # noqa: F811
-    boto3.client("s3", endpoint_url=moto_server).create_bucket(Bucket="tree")
-    write_tree("s3://tree/in")
-    storage.write_bytes("s3://tree/in-other/z.csv", b"z")
-    return "s3://tree/in"
-
-
-@pytest.mark.parametrize("where", ["local_tree", "s3_tree"])
 @pytest.mark.parametrize(("pattern", "expected"), GLOBS)
-def test_list_files(where: str, pattern: str, expected: list[str], request: pytest.FixtureRequest) -> None:
-    root = request.getfixturevalue(where)
-    found = storage.list_files(f"{root}/{pattern}" if pattern else root)
-    assert [info.path for info in found] == [f"{root}/{name}" for name in expected]
-    assert all(info.size == len(info.path) - len(root) - 1 and abs(info.modified - time.time()) < 600 for info in found)
+def test_list_files(tree: str, pattern: str, expected: list[str]) -> None:
+    check_listing(tree, pattern, expected)
 
 
-@pytest.mark.parametrize("where", ["local_tree", "s3_tree"])
-def test_reads_and_exists(where: str, request: pytest.FixtureRequest) -> None:
-    root = request.getfixturevalue(where)
-    assert storage.read_bytes(f"{root}/sub/c.csv") == b"sub/c.csv"
-    assert storage.read_bytes(f"{root}/sub/c.csv", limit=3) == b"sub"
-    assert storage.read_bytes(f"{root}/empty.csv", limit=3) == b""
-    assert storage.open_input(f"{root}/empty.csv").read() == b""
-    assert storage.exists(root) and storage.exists(f"{root}/sub") and storage.exists(f"{root}/a.csv")
-    assert not storage.exists(f"{root}/su") and not storage.exists(f"{root}/none")
-    with pytest.raises(InputError, match=f"^{root}/none.csv: no such"):
-        storage.read_bytes(f"{root}/none.csv")
+def test_reads_and_exists(tree: str) -> None:
+    check_reads(tree)
 
 
-@pytest.mark.parametrize("where", ["tmp", "s3"])
-def test_write_replaces_and_delete_is_recursive(where: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    root = str(tmp_path) if where == "tmp" else f"s3://{request.getfixturevalue('bucket')}/r"
-    write_tree(f"{root}/x")
-    storage.write_bytes(f"{root}/xy.csv", b"one")
-    storage.write_bytes(f"{root}/xy.csv", b"two")
-    storage.delete(f"{root}/x")
-    storage.delete(f"{root}/x")
-    assert not storage.exists(f"{root}/x")
-    assert [(i.path, storage.read_bytes(i.path)) for i in storage.list_files(root)] == [(f"{root}/xy.csv", b"two")]
-    storage.delete(f"{root}/xy.csv")
-    assert not storage.exists(f"{root}/xy.csv")
-    if where == "tmp":
-        assert os.listdir(tmp_path) == []
-
-
-def test_roots_are_never_deleted(bucket: str) -> None:  # noqa: F811
-    for path in ("/", f"s3://{bucket}", f"s3://{bucket}/"):
-        with pytest.raises(InputError, match="refusing to delete"):
-            storage.delete(path)
-
-
-def test_s3_reads_ranges(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
-    path = f"s3a://{bucket}/big.bin"
-    data = os.urandom(6 * 1024 * 1024)
-    storage.write_bytes(path, data)
-    calls: list[str | None] = []
-    original = fs_s3.S3Files.get
-
-    def counted(self: fs_s3.S3Files, path: str, byte_range: str | None = None, etag: str | None = None) -> object:
-        calls.append(byte_range)
-        return original(self, path, byte_range, etag)
-
-    monkeypatch.setattr(fs_s3.S3Files, "get", counted)
-    with storage.open_input(path) as source:
-        assert source.seek(0, os.SEEK_END) == len(data)
-        source.seek(-8, os.SEEK_END)
-        assert source.read() == data[-8:]
-        assert len(calls) == 1
-        source.seek(1000)
-        assert source.read(2_000_000) == data[1000:2_001_000]
-        assert source.read(1_000_000) == data[2_001_000:3_001_000]
-        assert len(calls) == 2
-        source.seek(0)
-        assert source.read() == data
-    assert len(calls) <= 5
-
-
-def test_parquet_footer_is_one_request(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
-    path = f"s3://{bucket}/t.parquet"
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.table({"a": list(range(1000)), "b c": ["x"] * 1000}), sink)
-    storage.write_bytes(path, sink.getvalue().to_pybytes())
-    calls: list[object] = []
-    client = storage.s3().client
-    original = client.get_object
-    monkeypatch.setattr(client, "get_object", lambda **given: (calls.append(given), original(**given))[1])
-    with storage.open_input(path) as source, pq.ParquetFile(source) as file:
-        assert file.metadata.num_rows == 1000 and file.schema_arrow.names == ["a", "b c"]
-        assert file.read().num_rows == 1000
-    assert len(calls) == 1
-
-
-def test_object_that_changes_while_read(bucket: str) -> None:  # noqa: F811
-    path = f"s3://{bucket}/big.bin"
-    storage.write_bytes(path, b"a" * 1_000_000)
-    with storage.open_input(path) as source:
-        storage.write_bytes(path, b"b" * 1_000_000)
-        with pytest.raises(InputError, match="changed while it was being read"):
-            source.read(10)
-
-
-def test_conditional_writes(bucket: str) -> None:  # noqa: F811
-    path = f"s3://{bucket}/lock"
-    tag = storage.s3().put(path, b"1", if_absent=True)
-    with pytest.raises(fs_s3.Conflict):
-        storage.s3().put(path, b"2", if_absent=True)
-    assert storage.s3().put(path, b"3", if_etag=tag)
-    with pytest.raises(fs_s3.Conflict):
-        storage.s3().put(path, b"4", if_etag=tag)
-    assert storage.read_bytes(path) == b"3"
-
-
-def test_s3_errors_are_one_line(moto_server: str) -> None:  # noqa: F811
-    for call in (storage.list_files, storage.exists, storage.read_bytes, storage.open_input, storage.delete):
-        with pytest.raises(InputError, match="^s3://no-such-bucket/x: there is no bucket 'no-such-bucket'") as caught:
-            call("s3://no-such-bucket/x")
-        assert "\n" not in str(caught.value)
-    for path in ("s3://", "s3:///x", "s3://b*/x"):
-        with pytest.raises(InputError, match="no bucket in the path"):
-            storage.list_files(path)
-    with pytest.raises(InputError, match="not a valid bucket"):
-        storage.list_files("s3://Not A Bucket!/x")
-
-
-@pytest.mark.parametrize(
-    ("code", "status", "expected"),
-    [
-        ("AccessDenied", 403, "access denied; the role of this run needs"),
-        ("InvalidAccessKeyId", 403, "credentials were refused"),
-        ("ExpiredToken", 400, "credentials were refused"),
-        ("PermanentRedirect", 301, "in another region"),
-        ("InternalError", 500, "answered InternalError"),
-    ],
-)
-def test_s3_refusals(code: str, status: int, expected: str, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
-    def refuse(*_: object, **__: object) -> None:
-        raise fs_s3.ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "GetObject")
-
-    monkeypatch.setattr(storage.s3().client, "get_object", refuse)
-    with pytest.raises(InputError, match=f"^s3://{bucket}/x: .*{expected}"):
-        storage.read_bytes(f"s3://{bucket}/x")
-
-
-def test_unreachable_endpoint_fails_soon(moto_server: str) -> None:  # noqa: F811
-    storage.configure(endpoint=f"http://user:secret@127.0.0.1:{free_port()}")
-    try:
-        start = time.monotonic()
-        with pytest.raises(InputError, match=r"^s3://b/x: S3 at 127.0.0.1:\d+ cannot be reached") as caught:
-            storage.read_bytes("s3://b/x")
-        for _ in range(20):
-            with pytest.raises(InputError, match="cannot be reached"):
-                storage.list_files("s3://b/x")
-        assert time.monotonic() - start < 60
-        assert "secret" not in str(caught.value)
-    finally:
-        storage.configure()
-
-
-def test_no_credentials(moto_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:  # noqa: F811
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
-        monkeypatch.setenv(name, str(tmp_path / "none"))
-    storage.configure(boto3_session=boto3.Session())
-    try:
-        with pytest.raises(InputError, match="^s3://b/x: no AWS credentials found; set AWS_PROFILE"):
-            storage.read_bytes("s3://b/x")
-    finally:
-        storage.configure()
+def test_write_replaces_and_delete_is_recursive(tmp_path: Path) -> None:
+    check_writes(str(tmp_path))
+    assert os.listdir(tmp_path) == []
 
 
 def test_bad_endpoint() -> None:
