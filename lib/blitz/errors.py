@@ -4,15 +4,31 @@ from collections.abc import Mapping, Sequence
 
 
 class BlitzError(Exception):
-    """A run that cannot go on (exit code 1). ``str(error)`` is the whole message; it never holds ids or rows."""
+    """A run that cannot go on. ``str(error)`` is the whole message; it never contains ids or rows.
+
+    ``exit_code`` is that of a command which ends with the error.
+
+    Args:
+        reason: what is wrong and the way out.
+        path: the file or table that it is about, where there is one; the message starts with it.
+    """
+
+    exit_code: int = 1
+
+    def __init__(self, reason: str, *, path: str | None = None) -> None:
+        self.reason = reason
+        self.path = path
+        super().__init__(reason if path is None else f"{path}: {reason}")
 
 
 class ConfigError(BlitzError):
-    """A config that cannot be used (exit code 2).
+    """A config that cannot be used.
 
     Args:
         problems: every problem found, each with its JSON path or file.
     """
+
+    exit_code = 2
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = list(problems)
@@ -26,11 +42,13 @@ class InputError(BlitzError):
 
 
 class StorageError(InputError):
-    """A storage that cannot be used; what its message says behind the path holds for other paths as well."""
+    """A storage that cannot be used; its ``reason`` holds for other paths of the same storage as well."""
 
 
 class RuleError(BlitzError):
     """A rule set with a gap or an overlap; names the cell and the rules."""
+
+    exit_code = 2
 
 
 class PayloadError(BlitzError):
@@ -41,10 +59,26 @@ class PublishError(BlitzError):
     """An output that could not be published; the last good one is still in place."""
 
 
-def by_reason(concerned: Mapping[str, Sequence[str]]) -> list[str]:
-    """A line per reason of StorageErrors, with the first of what it concerns and how many more."""
+class StepError(BlitzError):
+    """A step of a run that failed.
+
+    Args:
+        step: the name of the step.
+        cause: what it raised; its exit code is that of the run.
+        reason: the cause in words.
+        hint: how to resume the run, where some of its steps are done.
+    """
+
+    def __init__(self, step: str, cause: Exception, reason: str, hint: str | None = None) -> None:
+        self.step, self.cause, self.hint = step, cause, hint
+        self.exit_code = cause.exit_code if isinstance(cause, BlitzError) else 1
+        super().__init__(f"{step}: {reason}" + (f"\n{hint}" if hint else ""))
+
+
+def by_reason(affected: Mapping[str, Sequence[str]]) -> list[str]:
+    """A line per reason of StorageErrors, with the first path that it affects and how many more."""
     lines = []
-    for why, found in concerned.items():
+    for why, found in affected.items():
         first, *others = dict.fromkeys(found)
         more = f" and {len(others)} more path{'s' * (len(others) > 1)}" if others else ""
         lines.append(f"{first}{more}: {why}")

@@ -54,7 +54,26 @@ Region = Annotated[str, AfterValidator(matching("[a-z0-9-]+", "a region such as 
 
 
 class _Model(BaseModel):
+    """A frozen section of the config, which also reads like the dict that it came from."""
+
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", protected_namespaces=())
+
+    def __getitem__(self, key: str) -> Any:
+        """The value of a key of the JSON object, its default where the file leaves it out; KeyError for other keys."""
+        if key not in type(self).model_fields:
+            raise KeyError(key)
+        return getattr(self, key)
+
+    def __contains__(self, key: object) -> bool:
+        """Whether ``config[key]`` has a value."""
+        return key in type(self).model_fields
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of a key, or ``default`` where the object has no such key."""
+        try:
+            return self[key]
+        except KeyError:
+            return default
 
 
 class DeliveryChannel(_Model):
@@ -68,6 +87,21 @@ class DeliveryChannel(_Model):
     orderqueries_path: OptionalPath = ""
     has_query: bool = False
 
+    @property
+    def orders_path(self) -> str:
+        """Where the orders are."""
+        return self.orders_data_path
+
+    @property
+    def lines_path(self) -> str:
+        """Where the lines are."""
+        return self.order_items_data_path
+
+    @property
+    def queries_path(self) -> str | None:
+        """Where the order queries are; None where the channel has none."""
+        return self.orderqueries_path if self.has_query else None
+
 
 class InstoreChannel(_Model):
     """``instore``: globs of CSV or Parquet files; ``exclude_store_codes`` as canonical text."""
@@ -76,6 +110,21 @@ class InstoreChannel(_Model):
     order_items_file_pattern: InputPath
     output_path: OutputPath
     exclude_store_codes: list[StoreCode] = ["9993"]
+
+    @property
+    def orders_path(self) -> str:
+        """Where the orders are."""
+        return self.orders_file_pattern
+
+    @property
+    def lines_path(self) -> str:
+        """Where the lines are."""
+        return self.order_items_file_pattern
+
+    @property
+    def queries_path(self) -> str | None:
+        """Where the order queries are: bills of the stores have none."""
+        return None
 
 
 class Customer(_Model):
@@ -121,6 +170,13 @@ class FeaturePipeline(_Model):
     customer: Customer
     common: Common
 
+    def channel(self, name: str) -> DeliveryChannel | InstoreChannel:
+        """The section of a channel; KeyError for an unknown one."""
+        section = self[name]
+        if not isinstance(section, DeliveryChannel | InstoreChannel):
+            raise KeyError(name)
+        return section
+
     @property
     def window_start(self) -> date:
         """The first local day of the order window: ``months_offset`` months before the run date."""
@@ -160,6 +216,14 @@ class Segmentation(_Model):
             return data
         models = {key: value for key, value in data.items() if is_model_key(key)}
         return {key: value for key, value in data.items() if key not in models} | {MODEL_KEYS: models}
+
+    def __getitem__(self, key: str) -> Any:
+        """The value of a key of the JSON object, a model's path by its model key; KeyError for other keys."""
+        return self.models[key] if key in self.models else super().__getitem__(key)
+
+    def __contains__(self, key: object) -> bool:
+        """Whether ``config[key]`` has a value."""
+        return key in self.models or super().__contains__(key)
 
 
 class RunOptions(_Model):

@@ -55,7 +55,7 @@ class CustomerFeaturePipeline:
         configure(self.spark)
         mappings = self._inputs.mappings() if self._inputs else menu_inputs(self.config)
         orders = {
-            name: read_output(self.spark, getattr(self.config, name).output_path, self.context.format)
+            name: read_output(self.spark, self.config.channel(name).output_path, self.context.format)
             for name in CHANNELS
         }
         counter = Counter()

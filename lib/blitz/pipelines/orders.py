@@ -15,7 +15,7 @@ from blitz.pipelines.context import ConfigLike, RunContext, StepResult
 from blitz.pipelines.publisher import Publisher, TablePublisher
 from blitz.pipelines.reader import FileReader, Reader
 from blitz.publish.tables import publish, read_output
-from blitz.raw.channels import CHANNELS, Channel
+from blitz.raw.channels import CHANNELS, USER_CHANNEL, Channel
 from blitz.raw.inputs import RawInputs, raw_inputs
 from blitz.raw.mappings import Mappings, category_table, choice_table, store_table
 from blitz.spark.session import configure
@@ -86,7 +86,7 @@ class OrderFeaturePipeline:
     @property
     def output_path(self) -> str:
         """Where the order features are published."""
-        return str(getattr(self.config, self.channel.name).output_path)
+        return self.config.channel(self.channel.name).output_path
 
     def run(self) -> DataFrame:
         """Compute and publish the order features and return them as published.
@@ -125,10 +125,10 @@ class OrderFeaturePipeline:
         return StepResult(self.channel.name, output, accounts, seconds, next(iter(quarantined), None))
 
     def _published_users(self) -> DataFrame:
-        return read_output(self.spark, self.config.ownapp.output_path, self.context.format)
+        return read_output(self.spark, self.config.channel(USER_CHANNEL.name).output_path, self.context.format)
 
     def _tables(self, reader: Reader, mappings: Mappings) -> OrderTables:
-        users = None if self.channel.name == "ownapp" else self._users()
+        users = None if self.channel.defines_users else self._users()
         return OrderTables(
             orders=reader.orders(self.channel),
             lines=reader.lines(self.channel),

@@ -1,6 +1,10 @@
-"""The three channels: where their raw tables and columns differ, so that everything behind can be one piece of code."""
+"""The sales channels: one table of what differs between them, so that every later step is one piece of code.
+
+No other module asks for a channel by name to find out what it can do; docs/architecture.md says how to add one.
+"""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
@@ -14,85 +18,149 @@ KEY_SEPARATOR = "\x1f"
 class Channel:
     """One sales channel.
 
-    ``label`` is its name in ``channels_ordered_from``; ``amount`` the price that decides between repeated orders;
-    ``item`` and the two choice columns name its item codes in the lines, the category file and the choice file.
+    Names and roles:
+        ``name`` is that of its config section, ``title`` that in reports, ``label`` that in ``channels_ordered_from``,
+        where the labels are sorted by ``label_place``. ``defines_users``: the customers of its orders are the own-app
+        users, and the other channels keep only their orders. ``has_delivery_time``: its orders count for
+        ``ownapp_avg_delivery_time_minutes``.
+
+    Raw tables:
+        ``layout``: ``delivery`` (an app's orders with an id) or ``store`` (bills of the stores' tills); it decides the
+        published columns. ``orders`` and ``lines`` are the specs of its tables. ``times_are_local``: raw times are
+        local wall-clock times rather than UTC instants. ``has_flags``: lines carry ``promo_item``, ``is_customized``
+        and ``is_veg``. ``codes_are_text``: item and store codes are text rather than whole numbers.
+
+    Columns:
+        ``key_columns`` of the orders, ``line_key_columns`` of the lines, ``mapping_key_columns`` of the customer
+        mapping and ``published_key_columns`` of the output identify an order: its id, or invoice, store and time.
+        ``time`` and ``amount`` decide between repeated orders; ``store``, ``item``, ``quantity`` and ``price`` are
+        columns of orders and lines, ``header`` and ``choice`` of the choice file. ``net_price`` plus the discount is
+        the price without taxes; ``missing_prices_are_zero``: null amounts count as 0 in it.
     """
 
     name: str
+    title: str
     label: str
+    label_place: int
+    defines_users: bool
+    has_delivery_time: bool
+    layout: Literal["delivery", "store"]
     orders: TableSpec
     lines: TableSpec
+    times_are_local: bool
+    has_flags: bool
+    codes_are_text: bool
+    key_columns: tuple[str, ...]
+    line_key_columns: tuple[str, ...]
+    mapping_key_columns: tuple[str, ...]
+    published_key_columns: tuple[str, ...]
     time: str
     amount: str
+    store: str
     item: str
     quantity: str
     price: str
     header: str
     choice: str
-    store: str
-    has_flags: bool
+    net_price: str
+    missing_prices_are_zero: bool
 
     @property
     def is_local(self) -> bool:
-        """Whether the raw times are local wall-clock times (in-store) rather than UTC instants."""
-        return self.name == "instore"
+        """The same as ``times_are_local``."""
+        return self.times_are_local
 
     def order_key(self) -> Column:
         """The key of an order among the channel's orders (bigint ``id``, or invoice, store and local date as text)."""
-        return self._key("BussTime") if self.is_local else F.col("id")
+        return _key(self.key_columns)
 
     def line_key(self) -> Column:
         """The key of the order that a line belongs to, comparable with ``order_key``."""
-        return self._key("OrderDatetime") if self.is_local else F.col("sales_id")
+        return _key(self.line_key_columns)
 
-    def _key(self, time: str) -> Column:
-        return instore_key(F.col("InvoiceNo"), F.col("StoreCode"), F.col(time))
+
+def _key(columns: tuple[str, ...]) -> Column:
+    return F.col(columns[0]) if len(columns) == 1 else instore_key(*map(F.col, columns))
 
 
 def instore_key(invoice: Column, store: Column, local_time: Column) -> Column:
-    """Invoice, store and local date as one text. The invoice stands first: sorts compare the first bytes, and those of
+    """Invoice, store and local date as one text. The invoice comes first: sorts compare the first bytes, and those of
     the store are the same in many rows.
 
-    Never null: a part that is missing is left out, which makes it no order's key. Spark asks of every key before a join
-    whether it is null, and would work out one that may be a second time for that (benchmarks/RESULTS.md).
+    Never null: a missing part is left out, and the result is the key of no order. Spark checks every key before a join
+    for null, and would compute a nullable one a second time for that (benchmarks/RESULTS.md).
     """
     return F.concat_ws(KEY_SEPARATOR, invoice, store, F.to_date(local_time).cast("string"))
 
 
-def _app_channel(name: str, label: str) -> Channel:
+def _app(
+    name: str, title: str, label: str, label_place: int, *, defines_users: bool = False, has_delivery_time: bool = False
+) -> Channel:
     return Channel(
         name=name,
+        title=title,
         label=label,
+        label_place=label_place,
+        defines_users=defines_users,
+        has_delivery_time=has_delivery_time,
+        layout="delivery",
         orders=APP_ORDERS,
         lines=APP_ITEMS,
+        times_are_local=False,
+        has_flags=True,
+        codes_are_text=False,
+        key_columns=("id",),
+        line_key_columns=("sales_id",),
+        mapping_key_columns=("invoice_no",),
+        published_key_columns=("order_id",),
         time="order_placed_datetime",
         amount="total_price",
+        store="store_id_id",
         item="item_id_id",
         quantity="quantity",
         price="original_price",
         header="header_item_id_id",
         choice="choice_item_id_id",
-        store="store_id_id",
-        has_flags=True,
+        net_price="sub_total_price",
+        missing_prices_are_zero=False,
     )
 
 
+_INSTORE = Channel(
+    name="instore",
+    title="In store",
+    label="Dine in",
+    label_place=2,
+    defines_users=False,
+    has_delivery_time=False,
+    layout="store",
+    orders=INSTORE_ORDERS,
+    lines=INSTORE_ITEMS,
+    times_are_local=True,
+    has_flags=False,
+    codes_are_text=True,
+    key_columns=("InvoiceNo", "StoreCode", "BussTime"),
+    line_key_columns=("InvoiceNo", "StoreCode", "OrderDatetime"),
+    mapping_key_columns=("invoice_no", "store_code", "invoice_date"),
+    published_key_columns=("order_id", "StoreCode", "BussTime"),
+    time="BussTime",
+    amount="GrossAmount",
+    store="StoreCode",
+    item="ProductCode",
+    quantity="Qty",
+    price="PriceNet",
+    header="HeaderItemId",
+    choice="ChoiceItemId",
+    net_price="BaseAmount",
+    missing_prices_are_zero=True,
+)
+
 CHANNELS = {
-    "ownapp": _app_channel("ownapp", "OC"),
-    "swiggy": _app_channel("swiggy", "Swiggy"),
-    "instore": Channel(
-        name="instore",
-        label="Dine in",
-        orders=INSTORE_ORDERS,
-        lines=INSTORE_ITEMS,
-        time="BussTime",
-        amount="GrossAmount",
-        item="ProductCode",
-        quantity="Qty",
-        price="PriceNet",
-        header="HeaderItemId",
-        choice="ChoiceItemId",
-        store="StoreCode",
-        has_flags=False,
-    ),
+    channel.name: channel
+    for channel in (
+        _app("ownapp", "Own app", "OC", 1, defines_users=True, has_delivery_time=True),
+        _app("swiggy", "Swiggy", "Swiggy", 3),
+        _INSTORE,
+    )
 }
+(USER_CHANNEL,) = [channel for channel in CHANNELS.values() if channel.defines_users]

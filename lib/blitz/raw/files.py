@@ -99,7 +99,7 @@ def _resolve_one(spec: TableSpec, path: str, problems: list[str], unlisted: dict
     try:
         files = tuple(storage.list_files(path))
     except StorageError as error:
-        unlisted.setdefault(str(error).removeprefix(f"{path}: "), []).append(path)
+        unlisted.setdefault(error.reason, []).append(path)
         return RawTable(spec, path, ())
     except InputError as error:
         problems.append(str(error))

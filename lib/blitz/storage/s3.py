@@ -223,14 +223,14 @@ class S3Files:
         An endpoint that did not answer is not asked again for a while: a dozen paths would take a dozen timeouts.
         """
         if time.monotonic() < self._down_until:
-            raise StorageError(f"{path}: {self._unreachable()}")
+            raise StorageError(self._unreachable(), path=path)
         try:
             yield
         except (ClientError, BotoCoreError) as error:
             if isinstance(error, _UNREACHABLE):
                 self._down_until = time.monotonic() + DOWN_SECONDS
             kind = InputError if _is_of_one_path(error) else StorageError
-            raise kind(f"{path}: {self._reason(path, error)}") from error
+            raise kind(self._reason(path, error), path=path) from error
 
     def _unreachable(self) -> str:
         return f"S3 at {self._where} cannot be reached; check the network, run.s3_endpoint and AWS_ENDPOINT_URL"
