@@ -18,7 +18,8 @@ from blitz.accounts import Counter, count_where
 from blitz.config import Config
 from blitz.errors import ConfigError, PublishError
 from blitz.pipelines.context import RunContext
-from blitz.publish.tables import Published, publish_files, read_output
+from blitz.publish.files import publishing_files
+from blitz.publish.tables import read_output
 from blitz.segmentation.segments import ID_COLUMN
 
 log = logging.getLogger(__name__)
@@ -108,26 +109,22 @@ def export(config: Config, spark: SparkSession, kind: str, out: str, most_rows: 
     segments = read_output(spark, body.output_segments_path, context.format)
     microsegments = read_output(spark, body.output_microsegments_path, context.format)
     source = segments if kind == "segment" else microsegments
-    done: list[Exported] = []
-
-    def write(staging: str) -> Published:
+    with publishing_files(out, run_id=context.run_id) as staged:
         _refuse_other_files(out, kind)
         found = {row["Segment"]: int(row["count"]) for row in source.groupBy("Segment").count().collect()}
         unlisted = found.pop(None, 0)
         rows = dict(sorted(found.items()))
-        made_safe = _write(spark, members(segments, microsegments, kind), rows, f"by_{kind}", most_rows, staging, out)
-        files = [info for info in storage.list_files(staging) if info.path.endswith(".csv")]
+        lists = members(segments, microsegments, kind)
+        made_safe = _write(spark, lists, rows, f"by_{kind}", most_rows, staged.folder, out)
+        files = [info for info in storage.list_files(staged.folder) if info.path.endswith(".csv")]
         if rows and not files:
             raise PublishError(
                 f"{out}: Spark wrote no file that this machine sees; all machines of the cluster must share the "
                 "folder's file system (HDFS, S3, a mount)"
             )
-        folders = {name: f"by_{kind}={folder_name(name)}" for name in rows}
-        done.append(Exported(out, rows, folders, len(files), made_safe, unlisted))
-        return Published(out, sum(rows.values()), len(files), sum(info.size for info in files))
-
-    publish_files(out, run_id=context.run_id, write=write)
-    return done[0]
+        staged.commit()
+    folders = {name: f"by_{kind}={folder_name(name)}" for name in rows}
+    return Exported(out, rows, folders, len(files), made_safe, unlisted)
 
 
 def _write(

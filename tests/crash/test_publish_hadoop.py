@@ -3,14 +3,17 @@
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
 
 from blitz import storage
 from blitz.errors import InputError, PublishError
-from blitz.publish import tables as publish
-from publish_helpers import NEW, Death, frame, no_spark, put, seen  # noqa: F401  (a fixture among them)
+from blitz.publish.files import recover
+from blitz.publish.tables import publish, read_output
+from blitz.publish.tree import TreeStore
+from publish_helpers import NEW, Death, Watched, frame, put, seen
 
 
 @pytest.fixture
@@ -41,50 +44,44 @@ def test_hadoop_storage(viewfs: str, tmp_path: Path) -> None:
         storage.list_files("nosuch://x/y")
 
 
-def test_hadoop_publish(viewfs: str, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hadoop_publish(viewfs: str, spark: SparkSession, tmp_path: Path) -> None:
     path = f"{viewfs}/deep/t"
     for tag in ("old", "new"):
-        assert publish.publish(frame(spark, tag), path, run_id=tag).rows == 30
+        assert publish(frame(spark, tag), path, run_id=tag).rows == 30
         assert seen(path) == {tag: 30}
         assert {name for name in os.listdir(tmp_path / "deep") if not name.endswith(".crc")} == {"t"}
-    assert publish.read_output(spark, path).count() == 30
+    assert read_output(spark, path).count() == 30
 
-    def meet(*_: object, **__: object) -> None:
+    def meet(*_: object) -> None:
         with pytest.raises(PublishError, match="run first on .* is publishing to this output"):
             put("new", path, "second")
         raise OSError(5, "the disk is gone")
 
-    monkeypatch.setattr(publish, "inspect", meet)
     with pytest.raises(OSError, match="gone"):
-        publish.publish(frame(spark, "third"), path, run_id="first")
+        publish(frame(spark, "third"), path, run_id="first", write=meet)
     assert seen(path) == NEW
 
 
-@pytest.mark.usefixtures("no_spark")
 @pytest.mark.parametrize("after", ["publish", "recover"])
-def test_death_between_two_renames_on_hadoop(
-    after: str, viewfs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_death_between_two_renames_on_hadoop(after: str, viewfs: str, tmp_path: Path) -> None:
     from blitz.publish.hadoop import HadoopTree
 
     path = f"{viewfs}/t"
     put("old", path)
-    rename, moved = HadoopTree.rename, []
+    renamed = []
 
-    def die_in_between(self: HadoopTree, source: str, target: str) -> None:
-        moved.append(source)
-        if len(moved) > 1:
+    def die_in_between(_: str, source: str, target: str) -> None:
+        renamed.append(source)
+        if len(renamed) > 1:
             raise Death
-        rename(self, source, target)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(HadoopTree, "rename", die_in_between)
-        with pytest.raises(Death):
-            put("new", path, "r2")
+    tree: Any = Watched(HadoopTree(), ["rename"], die_in_between)
+    with pytest.raises(Death):
+        put("new", path, "r2", store=TreeStore(tree, path, path))
     assert not (tmp_path / "t").exists()  # the documented gap
     if after == "publish":
         put("new", path, "r3")
     else:
-        publish.recover(path)
+        recover(path)
     assert seen(path) == NEW
     assert {name for name in os.listdir(tmp_path) if not name.endswith(".crc")} == {"t"}

@@ -11,37 +11,36 @@ from pathlib import Path
 import pytest
 
 from blitz import storage
-from blitz.publish import tables as publish
-from publish_helpers import NEW, OLD, Rows, no_spark, seen  # noqa: F401  (a fixture among them)
+from blitz.publish.files import recover
+from publish_helpers import NEW, OLD, seen
+from publish_helpers import put as put_rows
 from s3_fixtures import bucket, moto_server  # noqa: F401  (fixtures)
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_spark")]
+pytestmark = pytest.mark.slow
 MOMENTS = 10
 
 QUICK = """
 import sys, time
-from blitz.publish import tables as publish
-from publish_helpers import Rows, write_rows
-publish._write = write_rows
+from publish_helpers import put
 print("ready", flush=True)
-publish.publish(Rows("new", job=str(time.time_ns())), sys.argv[1], run_id="killed")
+put("new", sys.argv[1], "killed", job=str(time.time_ns()))
 print("done", flush=True)
 """
 SPARK = """
 import sys
 from pyspark.sql import SparkSession, functions as F
-from blitz.publish import tables as publish
+from blitz.publish.tables import publish
 spark = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
 rows = spark.range(0, 30, 1, 6).select("id", F.lit("new").alias("which one"))
 rows.where("id < 0").collect()
 print("ready", flush=True)
-publish.publish(rows, sys.argv[1], run_id="killed")
+publish(rows, sys.argv[1], run_id="killed")
 print("done", flush=True)
 """
 
 
 def put(tag: str, path: str) -> None:
-    publish.publish(Rows(tag, job=str(time.time_ns())), path, run_id=tag)  # type: ignore[arg-type]
+    put_rows(tag, path, tag, job=str(time.time_ns()))
 
 
 def started(script: str, path: str) -> subprocess.Popen[str]:
@@ -111,7 +110,7 @@ def test_killed_on_s3(bucket: str) -> None:  # noqa: F811
             put("new", path)
             assert seen(path) == NEW
         else:
-            publish.recover(path)
+            recover(path)
             assert seen(path) in (OLD, NEW)
-        left = [item.key for item in storage.s3().objects(bucket, ".t", path)]
+        left = [item.key for item in storage.s3_files().objects(bucket, ".t", path)]
         assert left == []

@@ -75,7 +75,7 @@ def test_parquet_footer_is_one_request(bucket: str, monkeypatch: pytest.MonkeyPa
     pq.write_table(pa.table({"a": list(range(1000)), "b c": ["x"] * 1000}), sink)
     storage.write_bytes(path, sink.getvalue().to_pybytes())
     calls: list[object] = []
-    client = storage.s3().client
+    client = storage.s3_files().client
     original = client.get_object
     monkeypatch.setattr(client, "get_object", lambda **given: (calls.append(given), original(**given))[1])
     with storage.open_input(path) as source, pq.ParquetFile(source) as file:
@@ -95,12 +95,12 @@ def test_object_that_changes_while_read(bucket: str) -> None:  # noqa: F811
 
 def test_conditional_writes(bucket: str) -> None:  # noqa: F811
     path = f"s3://{bucket}/lock"
-    tag = storage.s3().put(path, b"1", if_absent=True)
+    tag = storage.s3_files().put(path, b"1", if_absent=True)
     with pytest.raises(fs_s3.Conflict):
-        storage.s3().put(path, b"2", if_absent=True)
-    assert storage.s3().put(path, b"3", if_etag=tag)
+        storage.s3_files().put(path, b"2", if_absent=True)
+    assert storage.s3_files().put(path, b"3", if_etag=tag)
     with pytest.raises(fs_s3.Conflict):
-        storage.s3().put(path, b"4", if_etag=tag)
+        storage.s3_files().put(path, b"4", if_etag=tag)
     assert storage.read_bytes(path) == b"3"
 
 
@@ -130,7 +130,7 @@ def test_s3_refusals(code: str, status: int, expected: str, bucket: str, monkeyp
     def refuse(*_: object, **__: object) -> None:
         raise fs_s3.ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "GetObject")
 
-    monkeypatch.setattr(storage.s3().client, "get_object", refuse)
+    monkeypatch.setattr(storage.s3_files().client, "get_object", refuse)
     with pytest.raises(InputError, match=f"^s3://{bucket}/x: .*{expected}"):
         storage.read_bytes(f"s3://{bucket}/x")
 

@@ -1,4 +1,4 @@
-"""Publishing with Spark on a local disk; what is checked before, and what is never replaced."""
+"""Publishing with Spark on a local disk."""
 
 import os
 from pathlib import Path
@@ -9,20 +9,18 @@ from pyspark.sql import functions as F
 
 from blitz import storage
 from blitz.errors import InputError, PublishError
-from blitz.publish import tables as publish
-from publish_helpers import NEW, OLD, Rows, frame, no_spark, put, seen  # noqa: F401  (a fixture among them)
-
-# -- with Spark
+from blitz.publish.tables import publish, read_output
+from publish_helpers import NEW, OLD, frame, seen
 
 
 def test_publish_and_replace(spark: SparkSession, tmp_path: Path) -> None:
     path = str(tmp_path / "deep" / "out table.parquet")
-    first = publish.publish(frame(spark, "old"), path, run_id="r1", check=lambda rows: None)
+    first = publish(frame(spark, "old"), path, run_id="r1")
     assert (first.path, first.rows) == (path, 30)
     assert first.files == len(storage.list_files(path)) and first.bytes == sum(i.size for i in storage.list_files(path))
-    assert publish.publish(frame(spark, "new", 7), path, run_id="r2").rows == 7
+    assert publish(frame(spark, "new", 7), path, run_id="r2").rows == 7
     assert seen(path) == {"new": 7}
-    back = publish.read_output(spark, path)
+    back = read_output(spark, path)
     assert back.columns == ["id", "which one", "list of ids"]
     assert sorted(map(tuple, back.collect())) == [(i, "new", [i]) for i in range(7)]
     assert os.listdir(tmp_path / "deep") == ["out table.parquet"]
@@ -30,9 +28,9 @@ def test_publish_and_replace(spark: SparkSession, tmp_path: Path) -> None:
 
 def test_a_table_may_be_replaced_by_what_is_computed_from_it(spark: SparkSession, tmp_path: Path) -> None:
     path = str(tmp_path / "t")
-    publish.publish(frame(spark, "old"), path, run_id="r1")
-    smaller = publish.read_output(spark, path).where("id < 5")
-    assert publish.publish(smaller, path, run_id="r2").rows == 5
+    publish(frame(spark, "old"), path, run_id="r1")
+    smaller = read_output(spark, path).where("id < 5")
+    assert publish(smaller, path, run_id="r2").rows == 5
     assert seen(path) == {"old": 5}
 
 
@@ -43,8 +41,8 @@ def test_an_empty_table_keeps_its_schema(spark: SparkSession, tmp_path: Path) ->
         frame(spark, "x").where("id < 0"),
         spark.createDataFrame([], "a int, `b c` string"),
     ):
-        assert publish.publish(empty, path, run_id="r").rows == 0
-        assert publish.read_output(spark, path).schema.names == empty.columns
+        assert publish(empty, path, run_id="r").rows == 0
+        assert read_output(spark, path).schema.names == empty.columns
 
 
 ODD_NAMES = [
@@ -62,30 +60,27 @@ ODD_NAMES = [
 def test_odd_path_names(name: str, spark: SparkSession, tmp_path: Path) -> None:
     path = str(tmp_path / name)
     for tag in ("old", "new"):
-        publish.publish(frame(spark, tag), path, run_id="r")
+        publish(frame(spark, tag), path, run_id="r")
     assert os.listdir(tmp_path) == [name]
     assert seen(path) == NEW
-    assert publish.read_output(spark, path).count() == 30
+    assert read_output(spark, path).count() == 30
 
 
 def test_spark_fails_while_it_writes(spark: SparkSession, tmp_path: Path) -> None:
     path = str(tmp_path / "t")
-    publish.publish(frame(spark, "old"), path, run_id="r1")
+    publish(frame(spark, "old"), path, run_id="r1")
     failing = frame(spark, "new").withColumn("id", F.expr("if(id < 29, id, raise_error('no such row'))"))
     with pytest.raises(Exception, match="no such row"):
-        publish.publish(failing, path, run_id="r2")
+        publish(failing, path, run_id="r2")
     assert seen(path) == OLD and os.listdir(tmp_path) == ["t"]
 
 
 def test_read_output_without_a_table(spark: SparkSession, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"^{tmp_path}/none: no table there; run the step that makes it first"):
-        publish.read_output(spark, f"{tmp_path}/none")
+        read_output(spark, f"{tmp_path}/none")
 
 
 def test_delta_without_delta_lake(spark: SparkSession, tmp_path: Path) -> None:
     with pytest.raises(PublishError, match="t: run.format is delta, but this Spark session has no Delta Lake; add"):
-        publish.publish(frame(spark, "x"), str(tmp_path / "t"), fmt="delta", run_id="r")
+        publish(frame(spark, "x"), str(tmp_path / "t"), fmt="delta", run_id="r")
     assert os.listdir(tmp_path) == []
-
-
-# -- checks and refusals

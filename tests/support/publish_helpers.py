@@ -1,46 +1,57 @@
-"""Tables for the publishing tests: written without Spark where only the publishing is under test."""
+"""Tables for the publishing tests, written without Spark where only the publishing is under test; and faults."""
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from blitz import storage
-from blitz.publish import tables as publish
+from blitz.publish.base import Store
+from blitz.publish.tables import Published, publish
 
-PARTS = 3
 OLD, NEW = {"old": 30}, {"new": 30}
 
 
 @dataclass
 class Rows:
-    """As much of a DataFrame as publishing asks for: ``rows`` rows that all say ``tag``."""
+    """As much of a DataFrame as publishing asks for: ``rows`` rows that all say ``tag``, in ``parts`` files."""
 
     tag: str
     rows: int = 30
     columns: list[str] = field(default_factory=lambda: ["id", "which one"])
-    job: str = ""  # in the names of the files, as Spark has it; the tag where not given
-    sparkSession: Any = None
-
-    def write_parts(self, staging: str) -> None:
-        for part in range(PARTS):
-            ids = list(range(part, self.rows, PARTS))
-            sink = pa.BufferOutputStream()
-            pq.write_table(pa.table({"id": ids, "which one": [self.tag] * len(ids)}), sink)
-            storage.write_bytes(
-                f"{staging}/part-{part:05}-{self.job or self.tag}.snappy.parquet", sink.getvalue().to_pybytes()
-            )
-        storage.write_bytes(f"{staging}/_SUCCESS", b"")
+    job: str = ""  # in the names of the files, as Spark does it; by default the tag
+    parts: int = 3
 
 
-def write_rows(df: Rows, staging: str, fmt: str, path: str) -> None:
-    """Takes the place of ``publish._write`` in tests without Spark."""
-    assert fmt == "parquet"
-    df.write_parts(staging)
+def write_rows(df: Any, folder: str, before: Callable[[], None] = lambda: None) -> None:
+    """A writer for ``Rows``; ``before`` is called before each file."""
+    for part in range(df.parts):
+        ids = list(range(part, df.rows, df.parts))
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.table({"id": ids, "which one": [df.tag] * len(ids)}), sink)
+        before()
+        name = f"part-{part:05}-{df.job or df.tag}.snappy.parquet"
+        storage.write_bytes(f"{folder}/{name}", sink.getvalue().to_pybytes())
+    before()
+    storage.write_bytes(f"{folder}/_SUCCESS", b"")
+
+
+def put(
+    tag: str,
+    path: object,
+    run_id: str = "r1",
+    *,
+    write: Callable[[Any, str], None] = write_rows,
+    store: Store | None = None,
+    **named: Any,
+) -> Published:
+    """Publish ``Rows(tag, **named)``."""
+    rows: Any = Rows(tag, **named)
+    return publish(rows, str(path), run_id=run_id, write=write, store=store)
 
 
 def seen(path: str) -> dict[str, int]:
@@ -54,17 +65,6 @@ def seen(path: str) -> dict[str, int]:
     return found
 
 
-@pytest.fixture
-def no_spark(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Publishing without Spark, for ``put``."""
-    monkeypatch.setattr(publish, "_write", write_rows)
-
-
-def put(tag: str, path: object, run_id: str = "r1", **named: Any) -> publish.Published:
-    """Publish ``Rows(tag)``."""
-    return publish.publish(Rows(tag), str(path), run_id=run_id, **named)  # type: ignore[arg-type]
-
-
 def frame(spark: SparkSession, tag: str, rows: int = 30) -> DataFrame:
     """The same rows as ``Rows`` has, and an array, as a DataFrame."""
     return spark.range(rows).select("id", F.lit(tag).alias("which one"), F.array("id").alias("list of ids"))
@@ -75,7 +75,7 @@ class Death(BaseException):
 
 
 class Machine:
-    """Dies at its ``last``-th call of a watched function."""
+    """Dies at its ``last``-th call."""
 
     def __init__(self, last: int) -> None:
         self.calls, self.last = 0, last
@@ -85,9 +85,20 @@ class Machine:
         if self.calls >= self.last:
             raise Death
 
-    def watched(self, call: Any) -> Any:
-        def step(*args: Any, **named: Any) -> Any:
-            self.tick()
-            return call(*args, **named)
 
-        return step
+class Watched:
+    """Any object, with ``before(name, *arguments)`` called before each of its methods in ``names``."""
+
+    def __init__(self, target: Any, names: Collection[str], before: Callable[..., None]) -> None:
+        self._target, self._names, self._before = target, names, before
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._target, name)
+        if name not in self._names:
+            return method
+
+        def call(*args: Any, **named: Any) -> Any:
+            self._before(name, *args)
+            return method(*args, **named)
+
+        return call

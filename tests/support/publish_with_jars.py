@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
@@ -18,11 +17,12 @@ from pyspark.sql import functions as F
 
 from blitz import storage
 from blitz.errors import InputError, PublishError
-from blitz.publish import delta as publish_delta
 from blitz.publish import s3 as publish_s3
-from blitz.publish import tables as publish
-from publish_helpers import seen
-from s3_fixtures import bucket, moto_server, s3a_conf  # noqa: F401  (fixtures)
+from blitz.publish.delta import restoring
+from blitz.publish.files import recover
+from blitz.publish.tables import Format, Published, publish, publishing, read_output
+from publish_helpers import Death, seen
+from s3_fixtures import Calls, bucket, bury, calls, moto_server, s3a_conf  # noqa: F401  (fixtures among them)
 
 DELTA = "io.delta:delta-spark_2.13:4.0.1"
 
@@ -53,20 +53,31 @@ def frame(spark: SparkSession, tag: str, rows: int = 30) -> DataFrame:
     return made.withColumn("at", F.to_timestamp_ntz(F.lit("2024-01-01 00:00:00")))
 
 
-def tags(spark: SparkSession, path: str, fmt: publish.Format) -> dict[str, int]:
-    rows = publish.read_output(spark, path, fmt).groupBy("which one").count().collect()
+def tags(spark: SparkSession, path: str, fmt: Format) -> dict[str, int]:
+    rows = read_output(spark, path, fmt).groupBy("which one").count().collect()
     return {row[0]: row[1] for row in rows}
 
 
-def put(df: DataFrame, path: str, fmt: publish.Format, run_id: str = "r", **named: Any) -> publish.Published:
-    return publish.publish(df, path, fmt=fmt, run_id=run_id, **named)
+def put(df: DataFrame, path: str, fmt: Format, run_id: str = "r") -> Published:
+    return publish(df, path, fmt=fmt, run_id=run_id)
+
+
+def put_checked(df: DataFrame, path: str, error: Exception | None = None) -> Published:
+    """Publish a Delta table with a check between ``stage`` and ``commit``, which raises the error if there is one."""
+    with publishing(path, fmt="delta", run_id="r") as output:
+        staged = output.stage(df)
+        assert staged.rows == 30
+        if error:
+            raise error
+        assert output.commit() == staged
+    return staged
 
 
 def hidden(folder: str) -> list[str]:
     """What is left beside the outputs."""
     if storage.is_local(folder):
         return [name for name in os.listdir(folder) if name.startswith(".")]
-    found = storage.s3().objects(folder.split("/")[2], "", folder)
+    found = storage.s3_files().objects(folder.split("/")[2], "", folder)
     return [item.key for item in found if "/.t" in item.key]
 
 
@@ -77,44 +88,38 @@ def test_parquet(jars: SparkSession, folder: str) -> None:
         assert (done.rows, done.files) == (rows, 3) and done.bytes > 1000
         assert tags(jars, path, "parquet") == {tag: rows} == seen(path)
     assert put(frame(jars, "none", 0), path, "parquet").rows == 0
-    assert publish.read_output(jars, path).columns == ["id", "which one", "a list", "at"]
+    assert read_output(jars, path).columns == ["id", "which one", "a list", "at"]
     assert hidden(folder) == []
     with pytest.raises(InputError, match="no table there"):
-        publish.read_output(jars, f"{folder}/none")
+        read_output(jars, f"{folder}/none")
 
 
 def test_delta(jars: SparkSession, folder: str) -> None:
     path = f"{folder}/t"
-    first = put(frame(jars, "old"), path, "delta", check=lambda rows: None)
+    first = put_checked(frame(jars, "old"), path)
     assert first.rows == 30 and first.files == 3
     second = put(frame(jars, "new", 7), path, "delta")
     assert (second.rows, second.path) == (7, path) and second.files >= 1 and second.bytes > 500
     assert tags(jars, path, "delta") == {"new": 7}
-    third = put(frame(jars, "third", 9).withColumn("one more", F.lit(1)), path, "delta", check=lambda rows: None)
-    assert third.rows == 9
-    assert tags(jars, path, "delta") == {"third": 9}
+    put_checked(frame(jars, "third").withColumn("one more", F.lit(1)), path)
+    assert tags(jars, path, "delta") == {"third": 30}
     versions = jars.read.format("delta").option("versionAsOf", 1).load(storage.spark_path(path))
     assert versions.count() == 7 and "one more" not in versions.columns
     assert put(frame(jars, "none", 0), path, "delta").rows == 0
-    assert publish.read_output(jars, path, "delta").count() == 0
+    assert read_output(jars, path, "delta").count() == 0
     assert hidden(folder) == []
 
 
-def test_delta_check_stops_before_the_transaction(jars: SparkSession, folder: str) -> None:
+def test_a_check_stops_before_the_transaction(jars: SparkSession, folder: str) -> None:
     path = f"{folder}/t"
-    counted = []
-
-    def refuse(rows: int) -> None:
-        counted.append(rows)
-        raise InputError("too many rejected rows")
-
+    refused = InputError("too many rejected rows")
     with pytest.raises(InputError, match="too many rejected"):
-        put(frame(jars, "new"), path, "delta", check=refuse)
+        put_checked(frame(jars, "new"), path, refused)
     assert not storage.exists(path)
     put(frame(jars, "old"), path, "delta")
     with pytest.raises(InputError, match="too many rejected"):
-        put(frame(jars, "new"), path, "delta", check=refuse)
-    assert counted == [30, 30] and tags(jars, path, "delta") == {"old": 30}
+        put_checked(frame(jars, "new"), path, refused)
+    assert tags(jars, path, "delta") == {"old": 30}
     assert len(storage.list_files(f"{path}/_delta_log/*.json")) == 1 and hidden(folder) == []
 
 
@@ -131,7 +136,7 @@ def test_spark_fails_inside_a_transaction(jars: SparkSession, folder: str) -> No
 
 def test_the_format_may_change(jars: SparkSession, folder: str) -> None:
     path = f"{folder}/t"
-    formats: list[publish.Format] = ["parquet", "delta", "parquet", "delta", "delta", "parquet"]
+    formats: list[Format] = ["parquet", "delta", "parquet", "delta", "delta", "parquet"]
     for number, fmt in enumerate(formats):
         put(frame(jars, f"tag{number}"), path, fmt)
         assert tags(jars, path, fmt) == {f"tag{number}": 30}
@@ -144,24 +149,22 @@ def test_the_format_may_change(jars: SparkSession, folder: str) -> None:
 def test_a_delta_table_without_column_mapping(jars: SparkSession, tmp_path: Path) -> None:
     path = str(tmp_path / "t")
     jars.range(3).write.format("delta").save(path)
-    with pytest.raises(PublishError, match=f"^{path}: the Delta table there .* lacks column mapping.*set its prop"):
+    with pytest.raises(PublishError, match=f"^{path}: the existing Delta table .* lacks column mapping.*set its prop"):
         put(frame(jars, "new"), path, "delta")
-    with pytest.raises(PublishError, match=f"^{path}: the Delta table there .* lacks column mapping.*set its prop"):
+    with pytest.raises(PublishError, match=f"^{path}: the existing Delta table .* lacks column mapping.*set its prop"):
         put(frame(jars, "new").drop("at"), path, "delta")
     assert jars.read.format("delta").load(path).count() == 3
 
 
 def test_delta_out_of_reach(jars: SparkSession, tmp_path: Path) -> None:
-    """Where neither boto3 nor the JVM reaches the store, a failed check restores the version before."""
+    """Where neither boto3 nor the JVM reaches the store, a block that does not commit restores the version before."""
     path = str(tmp_path / "t")
-
-    def refuse(rows: int) -> None:
-        raise InputError(f"{rows} are too many")
-
-    rows, files, size = publish_delta.commit_unlisted(frame(jars, "old"), path, None)
-    assert rows == 30 and files >= 1 and size > 500
-    with pytest.raises(InputError, match="7 are too many"):
-        publish_delta.commit_unlisted(frame(jars, "new", 7), path, refuse)
+    with restoring(path) as output:
+        staged = output.stage(frame(jars, "old"))
+        assert output.commit() == staged and staged.rows == 30 and staged.files >= 1 and staged.bytes > 500
+    with restoring(path) as output:
+        assert output.stage(frame(jars, "new", 7)).rows == 7
+        assert tags(jars, path, "delta") == {"new": 7}
     assert tags(jars, path, "delta") == {"old": 30}
 
 
@@ -173,7 +176,7 @@ def test_readers_of_s3_while_the_table_changes(jars: SparkSession, bucket: str) 
 
     def read_on() -> None:
         while not stop.is_set():
-            keys = [item.key for item in storage.s3().objects(bucket, "t/", path)]
+            keys = [item.key for item in storage.s3_files().objects(bucket, "t/", path)]
             results.append(
                 (time.monotonic(), tuple(key for key in keys if key.endswith(".parquet")), "t/_SUCCESS" in keys)
             )
@@ -189,25 +192,27 @@ def test_readers_of_s3_while_the_table_changes(jars: SparkSession, bucket: str) 
     print(f"S3 gap: {max(mixed) - min(mixed) if mixed else 0:.3f} s over {len(results)} listings")
 
 
-def test_dead_between_the_copies(jars: SparkSession, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
-    """A new Delta table over Parquet on S3: cut short past the point of no return, completed by recover."""
+def test_dead_between_the_copies(
+    jars: SparkSession,
+    bucket: str,  # noqa: F811
+    calls: Calls,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A new Delta table over Parquet on S3: the run dies after the point of no return, recover completes the swap."""
+    monkeypatch.setattr(publish_s3, "THREADS", 1)
     path = f"s3://{bucket}/t"
     put(frame(jars, "old"), path, "parquet")
-    calls = []
-    complete = publish_s3.S3Store._complete_one
+    completed: list[str] = []
 
-    def cut(self: publish_s3.S3Store, upload: publish_s3.Upload) -> None:
-        calls.append(upload.key)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        complete(self, upload)
+    def die(call: str) -> None:
+        completed.extend([call] if call == "CompleteMultipartUpload" else [])
+        if len(completed) > 1:
+            raise Death
 
-    with monkeypatch.context() as patch:
-        patch.setattr(publish_s3.S3Store, "_complete_one", cut)
-        patch.setattr(publish, "_roll_back", lambda *_: None)
-        with pytest.raises(KeyboardInterrupt):
-            put(frame(jars, "new"), path, "delta")
+    with calls.before(die), pytest.raises(Death):
+        put(frame(jars, "new"), path, "delta")
+    bury(path)
     assert json.loads(storage.read_bytes(f"s3://{bucket}/.t.blitz.journal"))["run_id"] == "r"
-    publish.recover(path)
+    recover(path)
     assert tags(jars, path, "delta") == {"new": 30}
     assert hidden(f"s3://{bucket}") == []

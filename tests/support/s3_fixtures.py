@@ -3,19 +3,21 @@
 Use it by ``from s3_fixtures import moto_server`` (the import registers the fixture) or ``pytest_plugins``.
 """
 
+import json
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from urllib.error import URLError
 
 import boto3
 import pytest
 
 from blitz import storage
+from blitz.errors import InputError
 
 HADOOP_AWS = "org.apache.hadoop:hadoop-aws:3.4.1"  # the Hadoop version that pyspark 4.0.1 bundles
 
@@ -97,3 +99,46 @@ def bucket(moto_server: str) -> str:
     name = f"bucket-{time.time_ns()}"
     boto3.client("s3", endpoint_url=moto_server).create_bucket(Bucket=name)
     return name
+
+
+class Calls:
+    """The S3 calls of this process, which a test can count or make fail before they are sent.
+
+    ``before(hook)`` calls ``hook`` with the name of each call in the block (``PutObject`` …), listings left out.
+    """
+
+    def __init__(self, session: boto3.Session) -> None:
+        self._hook: Callable[[str], None] | None = None
+        session.events.register("before-call.s3", self._observe)
+
+    def _observe(self, event_name: str, **_: object) -> None:
+        name = event_name.rpartition(".")[2]
+        if self._hook and not name.startswith("List"):
+            self._hook(name)
+
+    @contextmanager
+    def before(self, hook: Callable[[str], None]) -> Iterator[None]:
+        self._hook = hook
+        try:
+            yield
+        finally:
+            self._hook = None
+
+
+@pytest.fixture
+def calls(moto_server: str) -> Iterator[Calls]:
+    """Calls of this process on moto's server; see ``Calls``."""
+    session = boto3.Session()
+    made = Calls(session)
+    storage.configure(boto3_session=session)
+    yield made
+    storage.configure()
+
+
+def bury(path: str) -> None:
+    """Make the owner of an output's lock look dead: its process id belongs to a process born at another time."""
+    folder, _, name = path.rpartition("/")
+    lock = f"{folder}/.{name}.blitz.lock"
+    with suppress(InputError):  # it died before it had the lock
+        owner = json.loads(storage.read_bytes(lock))
+        storage.write_bytes(lock, json.dumps(owner | {"born": "0"}).encode())

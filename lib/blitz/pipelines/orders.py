@@ -112,17 +112,13 @@ class OrderFeaturePipeline:
 
         Raises BlitzError where too many rows cannot be read; then the previous output stays.
         """
-        accounts: list[Account] = []
-        quarantined: list[str] = []
-
-        def check(_rows: int) -> None:
-            accounts.extend(computed.accounts())
-            quarantined.extend(self._quarantine(computed.reader, accounts))
-            self._refuse_too_many_rejected(accounts, quarantined)
-
-        output = self._publisher.publish(computed.frame, check)
-        seconds = time.monotonic() - computed.started
-        return StepResult(self.channel.name, output, accounts, seconds, next(iter(quarantined), None))
+        with self._publisher.publishing() as output:
+            output.stage(computed.frame)
+            accounts = computed.accounts()
+            quarantine = self._quarantine(computed.reader, accounts)
+            self._refuse_too_many_rejected(accounts, quarantine)
+            published = output.commit()
+        return StepResult(self.channel.name, published, accounts, time.monotonic() - computed.started, quarantine)
 
     def _published_users(self) -> DataFrame:
         return read_output(self.spark, self.config.channel(USER_CHANNEL.name).output_path, self.context.format)
@@ -140,20 +136,20 @@ class OrderFeaturePipeline:
             menu=mappings.menu,
         )
 
-    def _quarantine(self, reader: Reader, accounts: Sequence[Account]) -> list[str]:
-        """Write the rejected rows to the quarantine; returns its path, nothing where there are none."""
+    def _quarantine(self, reader: Reader, accounts: Sequence[Account]) -> str | None:
+        """Publish the rejected rows to the quarantine; returns its path, None where there are none."""
         rejected = [account.table for account in accounts if account.rejected_fraction() > 0]
         if not rejected:
-            return []
+            return None
         path = quarantine_path(self.context, self.output_path, self._quarantine_name)
         frames = reader.rejected(self.channel, rejected)
         if not frames:
-            return []
+            return None
         rows = frames[0] if len(frames) == 1 else frames[0].unionByName(frames[1])
         publish(rows, path, fmt="parquet", run_id=self.context.run_id)
-        return [path]
+        return path
 
-    def _refuse_too_many_rejected(self, accounts: Sequence[Account], quarantined: Sequence[str]) -> None:
+    def _refuse_too_many_rejected(self, accounts: Sequence[Account], quarantine: str | None) -> None:
         most = self.context.max_rejected_fraction
         for account in accounts:
             if account.rejected_fraction() > most:
@@ -163,7 +159,7 @@ class OrderFeaturePipeline:
                 raise BlitzError(
                     f"{self.channel.name} {account.table}: {account.rejected_fraction():.2%} of {account.read:,} rows "
                     f"cannot be read ({_counts(counts)}), more than run.max_rejected_fraction = {most:.2%}; nothing "
-                    f"was published. See {', '.join(quarantined)}, then mend the files or raise the limit"
+                    f"was published. See {quarantine or ''}, then mend the files or raise the limit"
                 )
 
 

@@ -1,33 +1,31 @@
-"""Where the order features of a channel go: a ``Publisher``. ``TablePublisher`` replaces the output as one table."""
+"""How the order features of a channel are published: a ``Publisher``. ``TablePublisher`` replaces the output."""
 
-from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from pyspark.sql import DataFrame
-
-from blitz.publish.tables import Format, Published, publish
+from blitz.publish.tables import Format, Output, publishing
 
 
 class Publisher(Protocol):
     """Publishes the order features of a channel."""
 
-    def publish(self, features: DataFrame, check: Callable[[int], None]) -> Published:
-        """Write ``features``, call ``check`` with the number of rows, then replace the output.
+    def publishing(self) -> AbstractContextManager[Output]:
+        """Start a publication: the block stages the features, checks them and commits.
 
-        An error that ``check`` raises stops the publication; the previous output stays. Raises PublishError where the
-        output cannot be replaced.
+        If the block raises or does not commit, the previous output stays. Raises PublishError where the output cannot
+        be replaced.
         """
 
 
 @dataclass(frozen=True)
 class TablePublisher:
-    """Replaces the whole output at ``path``."""
+    """Replaces the output at ``path`` by one table."""
 
     path: str
     format: Format
     run_id: str
 
-    def publish(self, features: DataFrame, check: Callable[[int], None]) -> Published:
-        """Write ``features``, call ``check``, then replace the output."""
-        return publish(features, self.path, fmt=self.format, run_id=self.run_id, check=check)
+    def publishing(self) -> AbstractContextManager[Output]:
+        """Start a publication of the whole table; see ``blitz.publish.tables.publishing``."""
+        return publishing(self.path, fmt=self.format, run_id=self.run_id)

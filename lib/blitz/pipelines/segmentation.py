@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -72,13 +72,11 @@ class SegmentRunner:
         summary = segments.summarise(self.spark, assigned, band, self.rules)
         return segments.BandResult(summary, assigned.select(self.id_col, "Segment"))
 
-    def save_segments(
-        self, assignments: DataFrame, path: str | None = None, check: Callable[[int], None] | None = None
-    ) -> Published:
+    def save_segments(self, assignments: DataFrame, path: str | None = None) -> Published:
         """Publish ``algonomy_id``, ``Segment``."""
         rows = assignments.select(self.id_col, "Segment")
         target = path or self.config.output_segments_path
-        return publish(rows, target, fmt=self.context.format, run_id=self.context.run_id, check=check)
+        return publish(rows, target, fmt=self.context.format, run_id=self.context.run_id)
 
     def run_rule_pipeline(self) -> DataFrame:
         """Load, flag, rename, assign all bands in one pass and publish; returns the assignments as published.

@@ -1,9 +1,9 @@
-"""Delta outputs: a transaction of its own where there is a Delta table already."""
+"""Delta outputs: each run replaces an existing Delta table in one transaction."""
 
 import importlib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,56 +11,103 @@ from pyspark.sql import DataFrame, SparkSession
 
 from blitz import storage
 from blitz.errors import PublishError
+from blitz.publish.base import Published
 
 COLUMN_MAPPING = {"delta.columnMapping.mode": "name"}  # names with blanks need it
-_TABLE_OF_ANOTHER = ("DELTA_INVALID_CHARACTERS_IN_COLUMN_NAMES", "DELTA_FEATURES_REQUIRE_MANUAL_ENABLEMENT")
+_INCOMPATIBLE_TABLE = ("DELTA_INVALID_CHARACTERS_IN_COLUMN_NAMES", "DELTA_FEATURES_REQUIRE_MANUAL_ENABLEMENT")
 _LOG_ENTRY = re.compile(r"(\d{20})\.json$")
 
 
-def commit(df: DataFrame, path: str, *, output: str | None = None) -> None:
-    """Replace the rows and the schema of the Delta table at ``path`` (made where there is none) in one transaction.
+def replace(df: DataFrame, path: str, *, output: str | None = None) -> None:
+    """Replace rows and schema of the Delta table at ``path`` in one transaction; creates the table if necessary.
 
-    ``output`` is the path that messages name, where the table is made for another place.
+    ``output`` is the path that messages name, where the table is staged for another place. Raises PublishError where
+    the session has no Delta Lake or the table lacks a feature that the rows need.
     """
-    with clear_errors(output or path):
+    with translate_delta_errors(output or path):
         writer = df.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
         writer.options(**COLUMN_MAPPING).save(storage.spark_path(path))
 
 
-def last_commit(path: str) -> tuple[int, int, int]:
-    """Rows, files and bytes that the last transaction of a Delta table added, read from its log without a Spark job."""
+def last_commit(path: str) -> Published:
+    """Rows, files and bytes that the last transaction of a Delta table added, read from its log without a Spark job.
+
+    Raises PublishError where the log has no entry.
+    """
     # The log's folder is hidden, but a root that is asked for by name is listed.
     log = [info.path for info in storage.list_files(f"{path.rstrip('/')}/_delta_log")]
     entries = sorted(name for name in log if _LOG_ENTRY.search(name))
     if not entries:
-        raise PublishError(f"{path}: the Delta log holds no entry after the commit; check who else writes there")
+        raise PublishError(f"{path}: the Delta log has no entry after the commit; check who else writes there")
     actions = [json.loads(line) for line in storage.read_bytes(entries[-1]).splitlines() if line.strip()]
     added = [action["add"] for action in actions if "add" in action]
     rows = sum(json.loads(add.get("stats") or "{}").get("numRecords", 0) for add in added)
-    return rows, len(added), sum(add["size"] for add in added)
+    return Published(path, rows, len(added), sum(add["size"] for add in added))
 
 
-def commit_unlisted(df: DataFrame, path: str, check: Callable[[int], None] | None) -> tuple[int, int, int]:
-    """``commit`` where neither boto3 nor a JVM reaches the store (Spark Connect): the check follows the transaction.
+class Transaction:
+    """An output whose ``stage`` is the transaction already: nothing is checked before readers see it."""
 
-    A failed check restores the version before; returns rows, files and bytes.
-    """
-    tables = _delta_tables(df.sparkSession)
-    before = None
-    if tables.isDeltaTable(df.sparkSession, path):
-        before = tables.forPath(df.sparkSession, path).history(1).collect()[0]["version"]
-    commit(df, path)
-    table = tables.forPath(df.sparkSession, path)
-    metrics = table.history(1).collect()[0]["operationMetrics"]
-    rows = int(metrics.get("numOutputRows", 0))
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._staged: Published | None = None
+
+    def stage(self, df: DataFrame) -> Published:
+        """Replace the table by ``df``; rows, files and bytes come from the Delta log."""
+        replace(df, self._path)
+        self._staged = last_commit(self._path)
+        return self._staged
+
+    def commit(self) -> Published:
+        """What the transaction published; PublishError where nothing was staged."""
+        if self._staged is None:
+            raise PublishError(f"{self._path}: nothing was staged, nothing was published")
+        return self._staged
+
+
+class RestorableTransaction(Transaction):
+    """A transaction on a path that only Spark reaches; ``restore`` brings back the version before it."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.is_committed = False
+        self._table: Any = None
+        self._version_before: int | None = None
+
+    def stage(self, df: DataFrame) -> Published:
+        """Replace the table by ``df``; rows, files and bytes come from the metrics of the transaction."""
+        tables = _delta_tables(df.sparkSession)
+        if tables.isDeltaTable(df.sparkSession, self._path):
+            history = tables.forPath(df.sparkSession, self._path).history(1)
+            self._version_before = history.collect()[0]["version"]
+        replace(df, self._path)
+        self._table = tables.forPath(df.sparkSession, self._path)
+        metrics = self._table.history(1).collect()[0]["operationMetrics"]
+        numbers = [int(metrics.get(name, 0)) for name in ("numOutputRows", "numFiles", "numOutputBytes")]
+        self._staged = Published(self._path, *numbers)
+        return self._staged
+
+    def commit(self) -> Published:
+        """Keep what the transaction published; PublishError where nothing was staged."""
+        published = super().commit()
+        self.is_committed = True
+        return published
+
+    def restore(self) -> None:
+        """Bring back the version before the transaction, if there was one."""
+        if self._table is not None and self._version_before is not None:
+            self._table.restoreToVersion(self._version_before)
+
+
+@contextmanager
+def restoring(path: str) -> Iterator[RestorableTransaction]:
+    """A transaction at ``path`` that is undone where the block does not commit it."""
+    transaction = RestorableTransaction(path)
     try:
-        if check is not None:
-            check(rows)
-    except BaseException:
-        if before is not None:
-            table.restoreToVersion(before)
-        raise
-    return rows, int(metrics.get("numFiles", 0)), int(metrics.get("numOutputBytes", 0))
+        yield transaction
+    finally:
+        if not transaction.is_committed:
+            transaction.restore()
 
 
 def _delta_tables(spark: SparkSession) -> Any:
@@ -72,8 +119,8 @@ def _delta_tables(spark: SparkSession) -> Any:
 
 
 @contextmanager
-def clear_errors(path: str) -> Iterator[None]:
-    """Say in one line what a missing Delta Lake, or a table without column mapping, means."""
+def translate_delta_errors(path: str) -> Iterator[None]:
+    """Say in one line that Delta Lake is missing, or that the table lacks column mapping."""
     try:
         yield
     except Exception as error:
@@ -88,10 +135,10 @@ def clear_errors(path: str) -> Iterator[None]:
                 f"{path}: Delta Lake needs spark.sql.extensions=io.delta.sql.DeltaSparkSessionExtension and "
                 "spark.sql.catalog.spark_catalog=org.apache.spark.sql.delta.catalog.DeltaCatalog in the config (spark)"
             ) from error
-        if any(name in text for name in _TABLE_OF_ANOTHER):
+        if any(name in text for name in _INCOMPATIBLE_TABLE):
             raise PublishError(
-                f"{path}: the Delta table there was made by others and lacks column mapping by name or the feature "
-                "timestampNtz; move it, or set its properties delta.columnMapping.mode=name and "
+                f"{path}: the existing Delta table was not written by Blitz and lacks column mapping by name or the "
+                "feature timestampNtz; move it, or set its properties delta.columnMapping.mode=name and "
                 "delta.feature.timestampNtz=supported, and run again"
             ) from error
         raise

@@ -8,13 +8,16 @@ from py4j.protocol import Py4JJavaError
 
 from blitz import storage
 from blitz.errors import InputError, PublishError
-from blitz.publish.lock import Held, LeaseConflict, LeaseState, lease
-from blitz.publish.tree import TreeStore
+from blitz.publish.lock import LeaseConflict, LeaseState, LockGuard, lease
+from blitz.publish.tree import Entry, TreeStore
 from blitz.storage.hadoop import clear_errors, file_system
 
 
 class HadoopLeaseFile:
-    """A lease as a Hadoop file; creation is exclusive, replacement is as safe as reading before writing can be."""
+    """A lease as a Hadoop file: creation is exclusive, replacement reads before it writes.
+
+    See ``LeaseFile`` for what each method returns and raises.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -54,17 +57,23 @@ class HadoopLeaseFile:
 
 
 class HadoopTree:
-    """The calls of ``publish_tree.Tree`` on Hadoop's FileSystem."""
+    """A file system through Hadoop's FileSystem; see ``Tree`` for what each method returns and raises."""
 
     def exists(self, path: str) -> bool:
         return storage.exists(path)
 
-    def entries(self, path: str) -> list[tuple[str, bool]] | None:
+    def entries(self, path: str) -> list[Entry] | None:
         files, target = file_system(path)
         with clear_errors(path):
             if not files.exists(target) or files.getFileStatus(target).isFile():
                 return None
             return [(found.getPath().getName(), bool(found.isDirectory())) for found in files.listStatus(target)]
+
+    def read_bytes(self, path: str, limit: int | None = None) -> bytes:
+        return storage.read_bytes(path, limit)
+
+    def write_bytes(self, path: str, data: bytes) -> None:
+        storage.write_bytes(path, data)
 
     def rename(self, source: str, target: str) -> None:
         files, old = file_system(source)
@@ -79,18 +88,18 @@ class HadoopTree:
     def remove(self, path: str) -> None:
         storage.delete(path)
 
-    def settle_table(self, path: str) -> None:
-        """Nothing to do: a closed file is durable there."""
+    def fsync_table(self, path: str) -> None:
+        """Nothing to do: Hadoop makes a closed file durable."""
 
-    def settle_names(self, folder: str) -> None:
-        """Nothing to do: a rename is durable there."""
+    def fsync_names(self, folder: str) -> None:
+        """Nothing to do: Hadoop makes a rename durable."""
 
-    def lock(self, lock_path: str, output: str, run_id: str) -> AbstractContextManager[Held]:
+    def lock(self, lock_path: str, output: str, run_id: str) -> AbstractContextManager[LockGuard]:
         return lease(HadoopLeaseFile(lock_path), output, run_id)
 
 
 def hadoop_store(path: str) -> TreeStore:
-    """The output of a path that only Hadoop reaches; PublishError without a classic session."""
+    """The store of a path that only Hadoop reaches; PublishError without a classic SparkSession."""
     try:
         file_system(path)
     except InputError as error:

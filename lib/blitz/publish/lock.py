@@ -1,8 +1,8 @@
-"""One run per output: a lock beside the output, which a dead run cannot hold for ever.
+"""One run per output: a lock next to the output that does not outlive its process.
 
-On a local disk the kernel holds the lock (``flock``) and drops it when the process dies, however it dies. Elsewhere the
-lock is a small file with an owner and a heartbeat (a lease): it is taken over when its owner is known to be dead (same
-machine, process gone) or gave no sign of life for ``LEASE_SECONDS``.
+On a local disk it is a kernel lock (``flock``), which ends with the process, however it dies. Elsewhere it is a small
+file with an owner and a heartbeat (a lease): another run takes it over when the owner is known to be dead (same
+machine, process gone) or missed its heartbeats for ``LEASE_SECONDS``.
 """
 
 import errno
@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -30,11 +30,16 @@ BEAT_SECONDS = 30
 _NO_FLOCK = {errno.ENOTSUP, errno.ENOSYS, errno.EINVAL, errno.ENOLCK, errno.EPERM}
 _log = logging.getLogger(__name__)
 
-Held = Callable[[], None]  # raises PublishError where the lock is no longer ours
+
+class LockGuard(Protocol):
+    """A lock that this run has taken."""
+
+    def assert_held(self) -> None:
+        """Raise PublishError where another run has taken over the lock."""
 
 
 class LeaseConflict(Exception):
-    """Somebody else created or changed the lease in between."""
+    """Another process created or changed the lease first."""
 
 
 @dataclass(frozen=True)
@@ -47,26 +52,40 @@ class LeaseState:
 
 
 class LeaseFile(Protocol):
-    """Where a lease is kept; writes that lose a race raise LeaseConflict."""
+    """The file of a lease. Methods raise InputError where the storage refuses a call."""
 
     path: str
 
-    def create(self, data: bytes) -> str: ...
-    def read(self) -> LeaseState | None: ...
-    def replace(self, data: bytes, tag: str) -> str: ...
-    def remove(self) -> None: ...
+    def create(self, data: bytes) -> str:
+        """Create the file and return its tag; LeaseConflict where it exists."""
+
+    def read(self) -> LeaseState | None:
+        """The lease as it is now; None where there is no file."""
+
+    def replace(self, data: bytes, tag: str) -> str:
+        """Replace the content and return the new tag; LeaseConflict where the file no longer has ``tag``."""
+
+    def remove(self) -> None:
+        """Remove the file; a missing one is no error."""
+
+
+class _KernelLock:
+    """A guard for ``flock``: the kernel gives the lock to nobody else while this process lives."""
+
+    def assert_held(self) -> None:
+        return None
 
 
 @contextmanager
-def flock(lock_path: str, output: str, run_id: str) -> Iterator[Held]:
-    """Hold the kernel's lock on ``lock_path`` for the block; raises PublishError at once where another run has it."""
+def flock(lock_path: str, output: str, run_id: str) -> Iterator[LockGuard]:
+    """Take the kernel lock on ``lock_path`` for the block; PublishError at once where another run has it."""
     if fcntl is None:
         raise NotImplementedError("no flock on this system")
     handle = _open_locked(lock_path, output)
     try:
         os.truncate(handle, 0)
         os.pwrite(handle, json.dumps(_owner(run_id)).encode(), 0)
-        yield lambda: None
+        yield _KernelLock()
     finally:
         # Unlinked while still locked, so that nobody can lock a name that is about to vanish.
         with suppress(FileNotFoundError):
@@ -75,7 +94,7 @@ def flock(lock_path: str, output: str, run_id: str) -> Iterator[Held]:
 
 
 def flock_works(folder: str) -> bool:
-    """Whether the file system of a folder knows flock; mounts of object stores often do not."""
+    """Whether the file system of a folder supports flock; mounts of object stores often do not."""
     if fcntl is None:
         return False
     handle = os.open(folder, os.O_RDONLY)
@@ -110,14 +129,14 @@ def _open_locked(lock_path: str, output: str) -> int:
 
 
 @contextmanager
-def lease(file: LeaseFile, output: str, run_id: str) -> Iterator[Held]:
-    """Hold a lease for the block, with a heartbeat; raises PublishError at once where a living run has it."""
+def lease(file: LeaseFile, output: str, run_id: str, *, beat_seconds: float = BEAT_SECONDS) -> Iterator[LockGuard]:
+    """Take a lease for the block and send heartbeats; PublishError at once where a living run has it."""
     holder = _Lease(file, output, run_id)
     holder.acquire()
-    beat = threading.Thread(target=holder.beat_on, name="blitz-publish-lease", daemon=True)
+    beat = threading.Thread(target=holder.send_heartbeats, args=(beat_seconds,), name="blitz-lease", daemon=True)
     beat.start()
     try:
-        yield holder.renew
+        yield holder
     finally:
         holder.stop.set()
         beat.join()
@@ -144,20 +163,20 @@ class _Lease:
                 return
             owner = _parsed(state.data)
             if _is_dead_here(owner) or state.age > LEASE_SECONDS:
-                _log.warning("%s: taking over the lock of run %s, which is dead", self.output, owner.get("run_id"))
+                _log.warning("%s: taking over the lock of run %s, which died", self.output, owner.get("run_id"))
                 self.tag = self.file.replace(self._data(), state.tag)
                 return
         except LeaseConflict:
             owner = {}
         raise PublishError(
             f"{self.output}: run {owner.get('run_id', '?')} on {owner.get('host', '?')} is publishing to this output "
-            f"(last sign of life {state.age if state else 0:.0f} s ago); wait until it ends. A dead run's lock "
-            f"lapses after {LEASE_SECONDS // 60} minutes; to go on sooner, make sure that it is dead and delete "
+            f"(last heartbeat {state.age if state else 0:.0f} s ago); wait until it ends. The lock of a dead run "
+            f"expires after {LEASE_SECONDS // 60} minutes; to continue sooner, make sure that it is dead and delete "
             f"{self.file.path}"
         )
 
-    def renew(self) -> None:
-        """Prove that the lease is still ours, by a heartbeat that only its owner can make."""
+    def assert_held(self) -> None:
+        """Send a heartbeat, which only the owner of the lease can do."""
         with self.guard:
             try:
                 if not self.lost:
@@ -166,15 +185,15 @@ class _Lease:
                 self.lost = True
             if self.lost:
                 raise PublishError(
-                    f"{self.output}: another run took this run's lock {self.file.path} over; nothing was published"
+                    f"{self.output}: another run took over this run's lock {self.file.path}; nothing was published"
                 )
 
-    def beat_on(self) -> None:
-        while not self.stop.wait(BEAT_SECONDS):
+    def send_heartbeats(self, every_seconds: float) -> None:
+        while not self.stop.wait(every_seconds):
             try:
-                self.renew()
+                self.assert_held()
             except PublishError:
-                return  # remembered as lost: the run stops before its swap
+                return  # `lost` is set: the run stops before its swap
             except BlitzError as error:
                 _log.warning("heartbeat failed, will try again: %s", error)
 
@@ -195,7 +214,7 @@ def _owner(run_id: str) -> dict[str, Any]:
 
 
 def _machine() -> str:
-    """What two processes share only when each can tell whether the other lives: the boot and the process namespace."""
+    """Boot and process namespace: processes that share them can tell whether the other is alive."""
     try:
         with open("/proc/sys/kernel/random/boot_id") as boot:
             return f"{boot.read().strip()} {os.readlink('/proc/self/ns/pid')}"
@@ -204,7 +223,7 @@ def _machine() -> str:
 
 
 def _born(pid: int) -> str:
-    """The start time of a process in kernel ticks, which tells it from a later one of the same number."""
+    """The start time of a process in kernel ticks, which tells it from a later process with the same id."""
     try:
         with open(f"/proc/{pid}/stat") as status:
             state, *rest = status.read().rpartition(")")[2].split()
@@ -226,38 +245,3 @@ def _parsed(data: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
-
-
-class LocalLeaseFile:
-    """A lease on a mount without flock."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def create(self, data: bytes) -> str:
-        try:
-            with open(self.path, "xb") as file:
-                file.write(data)
-        except FileExistsError:
-            raise LeaseConflict from None
-        return data.decode()
-
-    def read(self) -> LeaseState | None:
-        try:
-            with open(self.path, "rb") as file:
-                data = file.read()
-            return LeaseState(data, data.decode(), time.time() - os.stat(self.path).st_mtime)
-        except FileNotFoundError:
-            return None
-
-    def replace(self, data: bytes, tag: str) -> str:
-        state = self.read()
-        if state is None or state.tag != tag:
-            raise LeaseConflict
-        with open(self.path, "wb") as file:
-            file.write(data)
-        return data.decode()
-
-    def remove(self) -> None:
-        with suppress(FileNotFoundError):
-            os.unlink(self.path)

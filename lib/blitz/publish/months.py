@@ -1,78 +1,82 @@
-"""Publish a table whose files each hold one month, and keep the files of months that did not change.
+"""Publish a table whose files each contain one month, and keep the files of months that did not change.
 
-The files stand side by side in the output's folder, as ``2025-06-part-….parquet``: readers see the columns of the
-frame and no partition column. Kept files are linked (local disk) or copied where they are (S3, HDFS), so that the whole
-table is swapped in as ``publish`` does it.
+The files are next to each other in the output's folder, as ``2025-06-part-….parquet``: readers see the columns of the
+frame and no partition column. Kept files are linked (local disk) or copied on the server's side (S3, HDFS), so that
+the whole table is swapped in as ``publishing`` does it.
 """
 
 from collections.abc import Collection
-from functools import partial
+from contextlib import AbstractContextManager
 
 from pyspark.sql import Column, DataFrame
 
 from blitz import storage
-from blitz.publish.tables import Check, Published, clear_errors, inspect, publish_files
+from blitz.publish.base import Store, translate_errors
+from blitz.publish.tables import Output, Writer, publishing
 
 MONTH = "blitz_month"
 _KEPT = "-kept-"
 
 
-def publish_months(
-    rows: DataFrame, month: Column, path: str, *, run_id: str, keep: Collection[str] = (), check: Check | None = None
-) -> Published:
-    """Publish ``rows`` and the files of ``keep`` at ``path`` in place of what stands there.
+def publishing_months(
+    path: str,
+    month: Column,
+    *,
+    run_id: str,
+    keep: Collection[str] = (),
+    unchanged: DataFrame | None = None,
+    write: Writer | None = None,
+    store: Store | None = None,
+) -> AbstractContextManager[Output]:
+    """Publish at ``path``, in files of one month each: the staged rows, ``unchanged`` rows and the files of ``keep``.
+
+    Used as ``publishing``, and raises as it does.
 
     Args:
-        rows: the new rows.
-        month: their month as text such as ``2025-06``, never null.
         path: folder of the output.
-        run_id: as for ``publish``.
-        keep: names of files in the output's folder that stay as they are; they have the columns of ``rows``.
-        check: as for ``publish``.
-
-    Raises as ``publish`` does.
+        month: the month of a staged row as text such as ``2025-06``, never null.
+        run_id: as for ``publishing``.
+        keep: names of files in the output's folder that stay as they are; they have the columns of the staged rows.
+        unchanged: rows of files that are rewritten, with the columns of the staged rows.
+        write: writes the rows below one folder ``blitz_month=…`` for each month; by default Spark does.
+        store: as for ``publishing``.
     """
-    return publish_files(path, run_id=run_id, write=partial(_write, rows, month, path, run_id, keep, check))
+    write_folders = write or (lambda rows, folder: write_month_folders(rows, month, folder))
+
+    def write_files(rows: DataFrame, folder: str) -> None:
+        write_folders(rows if unchanged is None else rows.unionByName(unchanged), folder)
+        with translate_errors(path):
+            months = _flatten(folder)
+            for name in keep:  # under a new name: on S3 no new object may have the name of an old one
+                stem = name.removesuffix(".parquet").split(_KEPT)[0]
+                storage.copy(f"{path.rstrip('/')}/{name}", f"{folder}/{stem}{_KEPT}{run_id}.parquet")
+        if not months and not keep:  # an empty table still has its columns
+            rows.limit(0).write.mode("overwrite").parquet(storage.spark_path(folder))
+
+    return publishing(path, run_id=run_id, write=write_files, store=store)
 
 
 def month_of(name: str) -> str:
-    """The month of a file that ``publish_months`` wrote."""
+    """The month of a file that was published by month."""
     return name[: len("2025-06")]
 
 
-def _write(
-    rows: DataFrame, month: Column, path: str, run_id: str, keep: Collection[str], check: Check | None, staging: str
-) -> Published:
-    _write_folders(rows, month, staging)
-    with clear_errors(path):
-        folders = _flatten(staging)
-        for name in keep:  # under a new name: on S3 no new object may have the name of an old one
-            stem = name.removesuffix(".parquet").split(_KEPT)[0]
-            storage.copy(f"{path.rstrip('/')}/{name}", f"{staging}/{stem}{_KEPT}{run_id}.parquet")
-    if not folders and not keep:  # an empty table still has its columns
-        rows.limit(0).write.mode("overwrite").parquet(storage.spark_path(staging))
-    published = inspect(rows, staging, path, by_name=True)
-    if check is not None:
-        check(published.rows)
-    return published
+def _flatten(folder: str) -> set[str]:
+    """Move the files of the months' folders into ``folder``, their month in their names; returns the folders."""
+    months = set()
+    for info in storage.list_files(folder):
+        parent, _, name = info.path.rpartition("/")
+        if f"{MONTH}=" in parent:
+            storage.copy(info.path, f"{folder}/{parent.rpartition('=')[2]}-{name}")
+            months.add(parent)
+    for parent in months:
+        storage.delete(parent)
+    return months
 
 
-def _flatten(staging: str) -> set[str]:
-    """Put the files of the months' folders side by side, with the month in their names; returns the folders, gone."""
-    folders = set()
-    for info in storage.list_files(staging):
-        folder, _, name = info.path.rpartition("/")
-        if f"{MONTH}=" in folder:
-            storage.copy(info.path, f"{staging}/{folder.rpartition('=')[2]}-{name}")
-            folders.add(folder)
-    for folder in folders:
-        storage.delete(folder)
-    return folders
-
-
-def _write_folders(rows: DataFrame, month: Column, staging: str) -> None:
-    """One folder per month; Spark joins small and splits large files of a month."""
+def write_month_folders(rows: DataFrame, month: Column, folder: str) -> None:
+    """Write one folder for each month; Spark merges small and splits large files of a month."""
     by_month = rows.withColumn(MONTH, month)
     # In SQL, since DataFrame.hint of Spark 3.5 refuses a column, and takes its name for a plain text.
     hinted = rows.sparkSession.sql(f"SELECT /*+ REBALANCE({MONTH}) */ * FROM {{rows}}", rows=by_month)
-    hinted.write.mode("error").partitionBy(MONTH).parquet(storage.spark_path(staging))
+    hinted.write.mode("error").partitionBy(MONTH).parquet(storage.spark_path(folder))

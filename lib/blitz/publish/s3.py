@@ -25,7 +25,7 @@ from botocore.exceptions import ClientError
 
 from blitz import storage
 from blitz.errors import PublishError
-from blitz.publish.lock import Held, LeaseConflict, LeaseState, lease
+from blitz.publish.lock import LeaseConflict, LeaseState, LockGuard, lease
 from blitz.publish.tree import refuse_foreign
 from blitz.storage.s3 import Conflict, S3Files, S3Object, split
 
@@ -84,7 +84,7 @@ class S3Store:
     """An output prefix in a bucket."""
 
     def __init__(self, path: str) -> None:
-        self._path, self._files = path.rstrip("/"), storage.s3()
+        self._path, self._files = path.rstrip("/"), storage.s3_files()
         self._bucket, self._key = split(self._path)
         self._folder, _, self._name = self._path.rpartition("/")
         if not self._key:
@@ -92,7 +92,7 @@ class S3Store:
         self._head = self._path.removesuffix(self._key)
         self._journal = f"{self._folder}/.{self._name}.blitz.journal"
 
-    def lock(self, run_id: str) -> AbstractContextManager[Held]:
+    def lock(self, run_id: str) -> AbstractContextManager[LockGuard]:
         lock_path = f"{self._folder}/.{self._name}.blitz.lock"
         return lease(S3LeaseFile(self._files, lock_path), self._path, run_id)
 
@@ -206,7 +206,7 @@ class S3Store:
             if error.response["Error"]["Code"] != "NoSuchUpload":
                 raise
             raise PublishError(
-                f"{self._path}: a swap that a dead run began cannot be completed, its copies have lapsed; "
+                f"{self._path}: a swap that a dead run began cannot be completed, its copies have expired; "
                 f"delete {self._journal} and run again"
             ) from error
 

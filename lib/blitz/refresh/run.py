@@ -4,6 +4,7 @@ import logging
 import time
 from collections import Counter as Occurrences
 from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
 from threading import Lock
@@ -17,8 +18,8 @@ from blitz.features.orders import local_time, published_key
 from blitz.pipelines.context import RunContext, StepResult
 from blitz.pipelines.orders import OrderFeaturePipeline, order_settings
 from blitz.pipelines.reader import Reader
-from blitz.publish.months import month_of, publish_months
-from blitz.publish.tables import Format, Published, inspect, read_output
+from blitz.publish.months import month_of, publishing_months
+from blitz.publish.tables import Format, Output, inspect, read_output
 from blitz.raw.channels import CHANNELS
 from blitz.raw.files import RawTable
 from blitz.raw.inputs import RawInputs
@@ -56,7 +57,7 @@ def state_folder(output_path: str, name: str) -> str:
 
 @dataclass(frozen=True)
 class MonthPublisher:
-    """Publishes the order features as files that each hold one month (``publish_months``).
+    """Publishes the order features as files that each hold one month (``publishing_months``).
 
     ``keep`` names the files of the output that stay; ``unchanged`` are the rows of replaced files that stay.
     """
@@ -67,11 +68,10 @@ class MonthPublisher:
     keep: frozenset[str] = frozenset()
     unchanged: DataFrame | None = None
 
-    def publish(self, features: DataFrame, check: Callable[[int], None]) -> Published:
-        """Write the new and the unchanged rows, call ``check``, then replace the output."""
-        rows = features if self.unchanged is None else features.unionByName(self.unchanged)
+    def publishing(self) -> AbstractContextManager[Output]:
+        """Start a publication of the new rows, the unchanged rows and the files to keep."""
         month = F.date_format(local_time(F.col("order_placed_datetime"), self.timezone), "yyyy-MM")
-        return publish_months(rows, month, self.path, run_id=self.run_id, keep=self.keep, check=check)
+        return publishing_months(self.path, month, run_id=self.run_id, keep=self.keep, unchanged=self.unchanged)
 
 
 class ChannelRefresh:

@@ -29,12 +29,13 @@ __all__ = [
     "delete",
     "exists",
     "is_local",
+    "is_reachable",
     "is_s3",
     "list_files",
     "local_path",
     "open_input",
     "read_bytes",
-    "s3",
+    "s3_files",
     "spark_path",
     "write_bytes",
 ]
@@ -123,7 +124,21 @@ def is_s3(path: str) -> bool:
     return _scheme(path) in _S3_SCHEMES
 
 
-def s3() -> "S3Files":
+def is_reachable(path: str) -> bool:
+    """Whether this process can list and write the path; a Hadoop scheme takes a classic SparkSession.
+
+    Over Spark Connect, only Spark itself reaches such a path.
+    """
+    if is_local(path) or is_s3(path):
+        return True
+    try:
+        from blitz.storage.hadoop import has_jvm  # Spark Connect clients come without py4j
+    except ImportError:
+        return False
+    return has_jvm()
+
+
+def s3_files() -> "S3Files":
     """The S3 backend as configured, for what only S3 has (copies, conditional writes)."""
     from blitz.storage.s3 import S3Files  # boto3 takes half a second to import; local runs never need it
 
@@ -146,7 +161,7 @@ def _backend(path: str) -> Backend:
     if is_local(path):
         return LocalFiles()
     if is_s3(path):
-        return s3()
+        return s3_files()
     from blitz.storage.hadoop import HadoopFiles
 
     return HadoopFiles()

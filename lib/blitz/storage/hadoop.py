@@ -17,10 +17,19 @@ def _session() -> Any:
     return SparkSession.getActiveSession() or getattr(SparkSession, "_instantiatedSession", None)
 
 
+def _jvm_view() -> Any:
+    session = _session()
+    return getattr(session, "_jvm", None) if hasattr(session, "_jsparkSession") else None
+
+
+def has_jvm() -> bool:
+    """Whether there is a classic session, and so a JVM with Hadoop's file systems."""
+    return _jvm_view() is not None
+
+
 def jvm(path: str) -> Any:
     """The JVM view of the active classic session; InputError where there is none (no session, or Spark Connect)."""
-    session = _session()
-    view = getattr(session, "_jvm", None) if hasattr(session, "_jsparkSession") else None
+    view = _jvm_view()
     if view is None:
         raise InputError(
             f"{path}: this scheme needs a classic SparkSession, and none is active; "
