@@ -85,7 +85,7 @@ def test_dbfs_listing_keeps_its_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_local_errors(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="/x: no such file or folder; the /dbfs mount is not there"):
+    with pytest.raises(InputError, match="/x: no such file or folder; this machine has no /dbfs mount"):
         storage.read_bytes("dbfs:/x")
     with pytest.raises(InputError, match="is a folder"):
         storage.read_bytes(str(tmp_path))

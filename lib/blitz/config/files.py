@@ -6,7 +6,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NoReturn
 
-from blitz.config.values import join_path, scheme_of, show
+from blitz import storage
+from blitz.config.values import join_path, show
 from blitz.errors import BlitzError, ConfigError
 
 
@@ -52,17 +53,15 @@ def read_object(path: str, section: str = "") -> dict[str, Any]:
 
 def beside(base: str | None, path: str) -> str:
     """A path as written in the config file ``base``: a relative one is relative to that file."""
-    if base is None or scheme_of(path) or os.path.isabs(path):
+    if base is None or storage.scheme_of(path) or os.path.isabs(path):
         return path
     return base.rsplit("/", 1)[0] + "/" + path if "/" in base else path
 
 
 def _read_bytes(path: str) -> bytes:
-    if not scheme_of(path):
+    if not storage.scheme_of(path):
         return Path(path).read_bytes()
-    from blitz.storage import read_bytes  # here, so that a local config needs no boto3
-
-    return read_bytes(path)
+    return storage.read_bytes(path)
 
 
 def _to_object(pairs: list[tuple[str, Any]]) -> _Object:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 
 from blitz.config.models import is_model_key
-from blitz.config.values import AS_OF, Problem, check_input_path, check_output_path, dig, parsed, scheme_of
+from blitz.config.values import AS_OF, Problem, check_input_path, check_output_path, dig, parsed
+from blitz.storage.paths import is_local, is_s3, local_path, scheme_of
 
 Location = tuple[str, ...]
 
@@ -80,15 +81,11 @@ def _located(value: object, check: Callable[[str], str]) -> Location | None:
 
 def location(path: str) -> Location:
     """The place that a path names, as parts: equal for every way to write it (s3 and s3a, dbfs:/ and /dbfs, file://)."""
+    if is_local(path):
+        return ("file", *(part for part in os.path.abspath(local_path(path)).split("/") if part))
     scheme = scheme_of(path)
-    rest = path[len(scheme) + 1 :] if scheme else path
-    if scheme in ("", "file", "dbfs"):
-        local = "/" + rest.lstrip("/") if scheme else os.path.abspath(rest)
-        parts = [part for part in posixpath.normpath(local).split("/") if part]
-        if scheme == "dbfs" and parts[:1] != ["Volumes"]:
-            parts = ["dbfs", *parts]
-        return ("file", *parts)
-    return ("s3" if scheme == "s3a" else scheme, *(part for part in posixpath.normpath(rest).split("/") if part))
+    rest = posixpath.normpath(path[len(scheme) + 1 :])
+    return ("s3" if is_s3(path) else scheme, *(part for part in rest.split("/") if part))
 
 
 def _within(place: Location, folder: Location) -> bool:

@@ -12,14 +12,13 @@ from zoneinfo import available_timezones
 
 from dateutil.relativedelta import relativedelta  # type: ignore[import-untyped]
 
+from blitz.storage.paths import BUCKET_SCHEMES, SCHEMES, scheme_of
+
 Problem = tuple[str, str]  # JSON path, message
 _T = TypeVar("_T")
 
 AS_OF = "{as_of}"
-SCHEMES = ("s3", "s3a", "dbfs", "file", "hdfs", "abfss", "gs")
-_BUCKETS = ("s3", "s3a", "abfss", "gs")
 _DATE = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[T ]00:00(?::00(?:\.0{1,9})?)?)?", re.ASCII)
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
 _WHOLE = re.compile(r"(-?\d+)\.0+", re.ASCII)
 _FIRST_YEAR, _LAST_YEAR = 1900, 2200  # what nanosecond timestamps and window arithmetic can hold
 
@@ -180,12 +179,6 @@ def matching(pattern: str, words: str) -> Callable[[str], str]:
     return check
 
 
-def scheme_of(path: str) -> str:
-    """The scheme before the first colon in lower case, or "" for a local path."""
-    found = _SCHEME.match(path)
-    return found[1].lower() if found else ""
-
-
 def check_input_path(path: str) -> str:
     """A path to read, globs allowed, unchanged; ValueError says what is wrong with it."""
     if AS_OF in path:
@@ -205,7 +198,7 @@ def check_output_path(path: str) -> str:
         raise ValueError(f"an output path cannot hold * ? [ or ], which readers take for patterns: {show(path)}")
     rest = path[len(scheme_of(path)) :].removeprefix(":").split("/")
     parts = [part for part in rest if part not in ("", ".", "..")]
-    if len(parts) < (2 if scheme_of(path) in _BUCKETS else 1):
+    if len(parts) < (2 if scheme_of(path) in BUCKET_SCHEMES else 1):
         raise ValueError(f"an output needs a folder of its own, not {show(path)}")
     return path
 
@@ -221,9 +214,9 @@ def _check_path(path: str) -> str:
     if scheme and scheme not in SCHEMES:
         hint = did_you_mean(scheme, SCHEMES)
         raise ValueError(f"unknown scheme {show(scheme)} in {show(path)}{hint or '; known: ' + ', '.join(SCHEMES)}")
-    if scheme in _BUCKETS and not re.match(r"[^/]+://[^/]+", path):
+    if scheme in BUCKET_SCHEMES and not re.match(r"[^/]+://[^/]+", path):
         raise ValueError(f"must look like {scheme}://bucket/folder, not {show(path)}")
-    if scheme in _BUCKETS and ".." in path.split("/"):
+    if scheme in BUCKET_SCHEMES and ".." in path.split("/"):
         raise ValueError(f"a bucket knows no .. folder: {show(path)}")
     if scheme and not path[len(scheme) + 1 :].startswith("/"):
         raise ValueError(f"must have a / after {scheme}:, not {show(path)}")

@@ -54,9 +54,10 @@ def translate_errors(path: str) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise PublishError(f"{path}: could not be published: {str(error).removeprefix(f'{path}: ')}") from error
+        reason = error.reason if error.path == path else str(error)
+        raise PublishError(f"could not be published: {reason}", path=path) from error
     except OSError as error:
-        raise PublishError(f"{path}: could not be published: {_reason(error)}") from error
+        raise PublishError(f"could not be published: {_reason(error)}", path=path) from error
 
 
 def _reason(error: OSError) -> str:

@@ -38,7 +38,7 @@ def last_commit(path: str) -> Published:
     log = [info.path for info in storage.list_files(f"{path.rstrip('/')}/_delta_log")]
     entries = sorted(name for name in log if _LOG_ENTRY.search(name))
     if not entries:
-        raise PublishError(f"{path}: the Delta log has no entry after the commit; check who else writes there")
+        raise PublishError("the Delta log has no entry after the commit; check who else writes there", path=path)
     actions = [json.loads(line) for line in storage.read_bytes(entries[-1]).splitlines() if line.strip()]
     added = [action["add"] for action in actions if "add" in action]
     rows = sum(json.loads(add.get("stats") or "{}").get("numRecords", 0) for add in added)
@@ -61,7 +61,7 @@ class Transaction:
     def commit(self) -> Published:
         """What the transaction published; PublishError where nothing was staged."""
         if self._staged is None:
-            raise PublishError(f"{self._path}: nothing was staged, nothing was published")
+            raise PublishError("nothing was staged, nothing was published", path=self._path)
         return self._staged
 
 
@@ -127,18 +127,21 @@ def translate_delta_errors(path: str) -> Iterator[None]:
         text = str(error)
         if "DATA_SOURCE_NOT_FOUND" in text or "Failed to find the data source: delta" in text:
             raise PublishError(
-                f"{path}: run.format is delta, but this Spark session has no Delta Lake; "
-                "add the package io.delta:delta-spark that fits its version, or set run.format to parquet"
+                "run.format is delta, but this Spark session has no Delta Lake; "
+                "add the package io.delta:delta-spark that fits its version, or set run.format to parquet",
+                path=path,
             ) from error
         if "DELTA_CONFIGURE_SPARK_SESSION_WITH_EXTENSION_AND_CATALOG" in text:
             raise PublishError(
-                f"{path}: Delta Lake needs spark.sql.extensions=io.delta.sql.DeltaSparkSessionExtension and "
-                "spark.sql.catalog.spark_catalog=org.apache.spark.sql.delta.catalog.DeltaCatalog in the config (spark)"
+                "Delta Lake needs spark.sql.extensions=io.delta.sql.DeltaSparkSessionExtension and "
+                "spark.sql.catalog.spark_catalog=org.apache.spark.sql.delta.catalog.DeltaCatalog in the config (spark)",
+                path=path,
             ) from error
         if any(name in text for name in _INCOMPATIBLE_TABLE):
             raise PublishError(
-                f"{path}: the existing Delta table was not written by Blitz and lacks column mapping by name or the "
+                "the existing Delta table was not written by Blitz and lacks column mapping by name or the "
                 "feature timestampNtz; move it, or set its properties delta.columnMapping.mode=name and "
-                "delta.feature.timestampNtz=supported, and run again"
+                "delta.feature.timestampNtz=supported, and run again",
+                path=path,
             ) from error
         raise

@@ -61,7 +61,7 @@ def publishing_files(path: str, *, run_id: str, store: Store | None = None) -> I
     Raises PublishError where another run is publishing to ``path`` or the output contains something else.
     """
     if not _RUN_ID.fullmatch(run_id):
-        raise PublishError(f"{path}: invalid run id {run_id!r}; use letters, digits, '-' and '_' only")
+        raise PublishError(f"invalid run id {run_id!r}; use letters, digits, '-' and '_' only", path=path)
     with translate_errors(path):
         store = store or store_of(path)
     with _locked(store, path, run_id) as guard:

@@ -29,21 +29,26 @@ class LocalTree:
         self._use_flock = use_flock
 
     def exists(self, path: str) -> bool:
+        """Whether there is a file, a folder or a link of this path."""
         return os.path.lexists(path)
 
     def entries(self, path: str) -> list[Entry] | None:
+        """The entries of a folder, hidden ones too; None where the path is a file or does not exist."""
         if not os.path.isdir(path):
             return None
         with os.scandir(path) as found:
             return [(entry.name, entry.is_dir()) for entry in found]
 
     def read_bytes(self, path: str, limit: int | None = None) -> bytes:
+        """The content of a file, or its first ``limit`` bytes."""
         return storage.read_bytes(path, limit)
 
     def write_bytes(self, path: str, data: bytes) -> None:
+        """Write a file; a reader sees the old content or the new."""
         storage.write_bytes(path, data)
 
     def rename(self, source: str, target: str) -> None:
+        """Rename a file or folder."""
         os.rename(source, target)
 
     def exchange(self, one: str, other: str) -> bool:
@@ -61,6 +66,7 @@ class LocalTree:
         return not failed
 
     def remove(self, path: str) -> None:
+        """Remove a file, or a folder with everything below; a missing one is no error."""
         # The JVM of a run that was just killed may add a last file while its folder is being removed.
         for attempt in range(5):
             try:
@@ -87,6 +93,7 @@ class LocalTree:
 
     @contextmanager
     def lock(self, lock_path: str, output: str, run_id: str) -> Iterator[LockGuard]:
+        """Lock ``output`` by ``flock``, or by a lease where the file system has no ``flock``."""
         folder = os.path.dirname(lock_path)
         os.makedirs(folder, exist_ok=True)
         kind: AbstractContextManager[LockGuard]
@@ -113,6 +120,7 @@ class LocalLeaseFile:
         self.path = path
 
     def create(self, data: bytes) -> str:
+        """Create the file and return its tag; LeaseConflict where it exists."""
         try:
             with open(self.path, "xb") as file:
                 file.write(data)
@@ -121,6 +129,7 @@ class LocalLeaseFile:
         return data.decode()
 
     def read(self) -> LeaseState | None:
+        """The lease as it is now; None where there is no file."""
         try:
             with open(self.path, "rb") as file:
                 data = file.read()
@@ -129,6 +138,7 @@ class LocalLeaseFile:
             return None
 
     def replace(self, data: bytes, tag: str) -> str:
+        """Replace the content and return the new tag; LeaseConflict where the file no longer has ``tag``."""
         state = self.read()
         if state is None or state.tag != tag:
             raise LeaseConflict
@@ -137,5 +147,6 @@ class LocalLeaseFile:
         return data.decode()
 
     def remove(self) -> None:
+        """Remove the file; a missing one is no error."""
         with suppress(FileNotFoundError):
             os.unlink(self.path)

@@ -119,8 +119,9 @@ def _open_locked(lock_path: str, output: str) -> int:
             owner = _parsed(os.pread(handle, 4096, 0))
             os.close(handle)
             raise PublishError(
-                f"{output}: run {owner.get('run_id', '?')} (process {owner.get('pid', '?')}) is publishing to this "
-                "output; wait until it ends, or stop that process, then run again"
+                f"run {owner.get('run_id', '?')} (process {owner.get('pid', '?')}) is publishing to this "
+                "output; wait until it ends, or stop that process, then run again",
+                path=output,
             ) from None
         except BaseException:
             os.close(handle)
@@ -169,10 +170,11 @@ class _Lease:
         except LeaseConflict:
             owner = {}
         raise PublishError(
-            f"{self.output}: run {owner.get('run_id', '?')} on {owner.get('host', '?')} is publishing to this output "
+            f"run {owner.get('run_id', '?')} on {owner.get('host', '?')} is publishing to this output "
             f"(last heartbeat {state.age if state else 0:.0f} s ago); wait until it ends. The lock of a dead run "
             f"expires after {LEASE_SECONDS // 60} minutes; to continue sooner, make sure that it is dead and delete "
-            f"{self.file.path}"
+            f"{self.file.path}",
+            path=self.output,
         )
 
     def assert_held(self) -> None:
@@ -185,7 +187,7 @@ class _Lease:
                 self.lost = True
             if self.lost:
                 raise PublishError(
-                    f"{self.output}: another run took over this run's lock {self.file.path}; nothing was published"
+                    f"another run took over this run's lock {self.file.path}; nothing was published", path=self.output
                 )
 
     def send_heartbeats(self, every_seconds: float) -> None:

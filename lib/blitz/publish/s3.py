@@ -51,9 +51,11 @@ class S3LeaseFile:
         self.path, self._files = path, files
 
     def create(self, data: bytes) -> str:
+        """Create the file and return its tag; LeaseConflict where it exists."""
         return self._put(data, if_absent=True)
 
     def replace(self, data: bytes, tag: str) -> str:
+        """Replace the content and return the new tag; LeaseConflict where the file no longer has ``tag``."""
         return self._put(data, if_etag=tag)
 
     def _put(self, data: bytes, **condition: Any) -> str:
@@ -63,8 +65,9 @@ class S3LeaseFile:
             raise LeaseConflict from error
 
     def read(self) -> LeaseState | None:
+        """The lease as it is now; None where there is no file."""
         bucket, key = split(self.path)
-        with self._files.clear_errors(self.path):
+        with self._files.translate_errors(self.path):
             try:
                 found = self._files.client.get_object(Bucket=bucket, Key=key)
             except ClientError as error:
@@ -76,6 +79,7 @@ class S3LeaseFile:
             return LeaseState(found["Body"].read(), found["ETag"], max(age, 0.0))
 
     def remove(self) -> None:
+        """Remove the file; a missing one is no error."""
         bucket, key = split(self.path)
         self._files.delete_keys(bucket, [key], self.path)
 
@@ -88,22 +92,26 @@ class S3Store:
         self._bucket, self._key = split(self._path)
         self._folder, _, self._name = self._path.rpartition("/")
         if not self._key:
-            raise PublishError(f"{path}: a whole bucket cannot be an output; add a folder name")
+            raise PublishError("a whole bucket cannot be an output; add a folder name", path=path)
         self._head = self._path.removesuffix(self._key)
         self._journal = f"{self._folder}/.{self._name}.blitz.journal"
 
     def lock(self, run_id: str) -> AbstractContextManager[LockGuard]:
+        """Lock the output by a lease; PublishError at once where a living run has the lock."""
         lock_path = f"{self._folder}/.{self._name}.blitz.lock"
         return lease(S3LeaseFile(self._files, lock_path), self._path, run_id)
 
     def staging(self, run_id: str) -> str:
+        """The hidden prefix next to the output in which a run prepares its table."""
         return f"{self._folder}/.{self._name}.blitz-{run_id}"
 
     def is_delta(self) -> bool:
+        """Whether the output is a Delta table now."""
         log = self._files.objects(self._bucket, f"{self._key}/_delta_log/", self._path)
         return any(item.key.endswith((".json", ".parquet")) for item in log)
 
     def refuse_foreign(self) -> None:
+        """Raise PublishError where the output contains anything that is not part of a table."""
         single = self._files.head(self._bucket, self._key, self._path)
         if single is not None and single.size > 0:
             refuse_foreign(self._path, None, storage.read_bytes(self._path, 4))
@@ -129,7 +137,7 @@ class S3Store:
 
     def _abort_uploads(self, keys: set[str]) -> None:
         """Abort the copies that were made of staged objects; uploads of others are none of our business."""
-        with self._files.clear_errors(self._path):
+        with self._files.translate_errors(self._path):
             pages = self._files.client.get_paginator("list_multipart_uploads")
             for page in pages.paginate(Bucket=self._bucket, Prefix=f"{self._key}/"):
                 for found in page.get("Uploads", ()):
@@ -206,12 +214,13 @@ class S3Store:
             if error.response["Error"]["Code"] != "NoSuchUpload":
                 raise
             raise PublishError(
-                f"{self._path}: a swap that a dead run began cannot be completed, its copies have expired; "
-                f"delete {self._journal} and run again"
+                f"a swap that a dead run began cannot be completed, its copies have expired; "
+                f"delete {self._journal} and run again",
+                path=self._path,
             ) from error
 
     def _each(self, call: Callable[[T], R], items: list[T]) -> list[R]:
-        with self._files.clear_errors(self._path), ThreadPoolExecutor(THREADS) as pool:
+        with self._files.translate_errors(self._path), ThreadPoolExecutor(THREADS) as pool:
             return list(pool.map(call, items))
 
     def clean(self, run_id: str) -> None:

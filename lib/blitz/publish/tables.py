@@ -85,7 +85,7 @@ def publishing(
     Raises PublishError where another run is publishing to ``path`` or the output contains something else.
     """
     if fmt not in ("parquet", "delta"):
-        raise PublishError(f"{path}: run.format is {fmt!r}; choose parquet or delta")
+        raise PublishError(f"run.format is {fmt!r}; choose parquet or delta", path=path)
     if fmt == "delta" and store is None and not storage.is_reachable(path):
         with delta.restoring(path) as transaction:
             yield transaction
@@ -137,7 +137,7 @@ class _StagedTable:
 
     def commit(self) -> Published:
         if self._staged is None:
-            raise PublishError(f"{self._path}: nothing was staged, nothing was published")
+            raise PublishError("nothing was staged, nothing was published", path=self._path)
         self._swap()
         return self._staged
 
@@ -193,13 +193,14 @@ def inspect(df: DataFrame, folder: str, path: str, *, by_name: bool) -> Publishe
             footers = list(pool.map(lambda info: _footer(info.path), files))
     if not files and by_name:
         raise PublishError(
-            f"{path}: Spark wrote no file that this machine sees; all machines of the cluster must share the output's "
-            "file system (HDFS, S3, a mount)"
+            "Spark wrote no file that this machine sees; all machines of the cluster must share the output's "
+            "file system (HDFS, S3, a mount)",
+            path=path,
         )
     expected = list(df.columns)
     for info, (names, _) in zip(files, footers, strict=True):
         if len(names) != len(expected) or (by_name and names != expected):
-            raise PublishError(f"{info.path}: the columns of this file are not those of the table; run again")
+            raise PublishError("the columns of this file are not those of the table; run again", path=info.path)
     return Published(path, sum(rows for _, rows in footers), len(files), sum(info.size for info in files))
 
 
@@ -208,4 +209,4 @@ def _footer(path: str) -> tuple[list[str], int]:
         with storage.open_input(path) as source, pq.ParquetFile(source) as file:
             return list(file.schema_arrow.names), int(file.metadata.num_rows)
     except pa.ArrowInvalid as error:
-        raise PublishError(f"{path}: the file is incomplete; run again") from error
+        raise PublishError("the file is incomplete; run again", path=path) from error

@@ -29,7 +29,7 @@ def refuse_foreign(path: str, entries: list[Entry] | None, magic: bytes) -> None
     """
     if entries is None and magic != PARQUET_MAGIC:
         raise PublishError(
-            f"{path}: is a file that is not Parquet; refusing to overwrite, move it or change the output path"
+            "is a file that is not Parquet; refusing to overwrite, move it or change the output path", path=path
         )
     if not entries or ("_delta_log", True) in entries:
         return
@@ -37,8 +37,9 @@ def refuse_foreign(path: str, entries: list[Entry] | None, magic: bytes) -> None
     if foreign:
         names = ", ".join(foreign[:3]) + (", …" if len(foreign) > 3 else "")
         raise PublishError(
-            f"{path}: contains files that are not part of a table ({names}); refusing to overwrite, move them or "
-            "change the output path"
+            f"contains files that are not part of a table ({names}); refusing to overwrite, move them or "
+            "change the output path",
+            path=path,
         )
 
 
@@ -97,7 +98,7 @@ class TreeStore:
         self._tree, self._target, self._shown = tree, target.rstrip("/"), shown
         self._parent, _, self._name = self._target.rpartition("/")
         if not self._name:
-            raise PublishError(f"{shown}: the root of a file system cannot be an output; add a folder name")
+            raise PublishError("the root of a file system cannot be an output; add a folder name", path=shown)
         self._journal = f"{self._parent}/.{self._name}.blitz.journal"
 
     def lock(self, run_id: str) -> AbstractContextManager[LockGuard]:

@@ -1,4 +1,4 @@
-"""Files on local disks, S3 and whatever Hadoop reaches; ``from blitz import storage`` is the way in (facade.py)."""
+"""Files on local disks, S3 and Hadoop file systems. Use it as ``from blitz import storage``; see ``facade``."""
 
 from blitz.storage.base import FileInfo
 from blitz.storage.facade import (
@@ -6,17 +6,14 @@ from blitz.storage.facade import (
     copy,
     delete,
     exists,
-    is_local,
     is_reachable,
-    is_s3,
     list_files,
     open_input,
     read_bytes,
     s3_files,
-    spark_path,
     write_bytes,
 )
-from blitz.storage.local import local_path
+from blitz.storage.paths import is_local, is_s3, local_path, scheme_of, spark_path
 
 __all__ = [
     "FileInfo",
@@ -32,6 +29,7 @@ __all__ = [
     "open_input",
     "read_bytes",
     "s3_files",
+    "scheme_of",
     "spark_path",
     "write_bytes",
 ]

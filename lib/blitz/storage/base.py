@@ -1,4 +1,4 @@
-"""What every file system backend shares: the record of a file, hidden names, globs.
+"""What all kinds of storage share: the interface, the record of a file, hidden names, globs.
 
 Globs follow Hadoop's, so that a pattern means the same to Spark and to us: ``*``, ``?``, ``[ab]``, ``[!a]``, ``{a,b}``;
 none of them crosses a ``/``.
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
-GLOB_CHARS = frozenset("*?[{")
+from blitz.storage.paths import GLOB_CHARS
 
 
 @dataclass(frozen=True, order=True)
@@ -22,15 +22,35 @@ class FileInfo:
 
 
 class Backend(Protocol):
-    """One kind of file system. Paths arrive as the caller wrote them; errors leave as ``InputError``."""
+    """One kind of storage. Paths are those of the caller; every failure is an InputError that names the path."""
 
-    def list_files(self, path: str) -> list[FileInfo]: ...
-    def exists(self, path: str) -> bool: ...
-    def read_bytes(self, path: str, limit: int | None) -> bytes: ...
-    def open_input(self, path: str) -> BinaryIO: ...
-    def write_bytes(self, path: str, data: bytes) -> None: ...
-    def copy(self, source: str, target: str) -> None: ...
-    def delete(self, path: str) -> None: ...
+    def list_files(self, path: str) -> list[FileInfo]:
+        """The data files of a file, a folder (recursive) or a glob, sorted by path; an empty list where none are.
+
+        Empty files are left out, and hidden names (``is_hidden``) below the folder or where a glob does not ask for
+        them. Raises InputError where the path cannot be listed.
+        """
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file or folder of exactly this path; InputError where that cannot be found out."""
+
+    def read_bytes(self, path: str, limit: int | None) -> bytes:
+        """The content of a file, or its first ``limit`` bytes; InputError where it is missing or unreadable."""
+
+    def open_input(self, path: str) -> BinaryIO:
+        """A file opened for reading: binary and seekable; InputError where it is missing or unreadable."""
+
+    def write_bytes(self, path: str, data: bytes) -> None:
+        """Write a file and its parent folders; InputError where it cannot be written."""
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy a file to a path of the same kind of storage; InputError where it is missing or cannot be written."""
+
+    def delete(self, path: str) -> None:
+        """Delete a file, or a folder with everything below, hidden names too; a missing one is no error.
+
+        Raises InputError for the root of a file system or bucket, and where something cannot be deleted.
+        """
 
 
 def is_hidden(name: str) -> bool:
@@ -39,7 +59,7 @@ def is_hidden(name: str) -> bool:
 
 
 def is_glob(path: str) -> bool:
-    """Whether the path holds a glob character."""
+    """Whether the path contains a glob character."""
     return not GLOB_CHARS.isdisjoint(path)
 
 
@@ -49,7 +69,7 @@ def fixed_prefix(pattern: str) -> str:
 
 
 def expand_braces(pattern: str) -> Iterator[str]:
-    """Every pattern that ``{a,b}`` stands for; braces may nest and hold ``/``. An unclosed brace stands for itself."""
+    """The patterns that ``{a,b}`` expands to; braces may be nested and contain ``/``. An unclosed brace is literal."""
     start = pattern.find("{")
     depth, cuts = 0, [start]
     for at in range(start, len(pattern)) if start >= 0 else ():
@@ -66,14 +86,14 @@ def expand_braces(pattern: str) -> Iterator[str]:
 
 
 def segment_matches(pattern: str, name: str) -> bool:
-    """Whether one name of a path matches one segment of a pattern (without braces); hidden names only if asked for."""
+    """Whether one name of a path matches one segment of a pattern without braces; ``*`` matches no hidden name."""
     if is_hidden(name) and pattern[:1] != name[0]:
         return False
     return _regex(pattern).fullmatch(name) is not None
 
 
 def below_matches(pattern: str, key: str) -> bool:
-    """Whether a key matches the pattern, or lies in a folder that does; hidden names below do not count."""
+    """Whether a key, or a folder above it, matches the pattern. Below that folder, hidden names do not match."""
     wanted, names = pattern.rstrip("/").split("/"), key.split("/")
     if len(names) < len(wanted) or any(is_hidden(name) for name in names[len(wanted) :]):
         return False

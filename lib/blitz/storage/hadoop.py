@@ -32,8 +32,9 @@ def jvm(path: str) -> Any:
     view = _jvm_view()
     if view is None:
         raise InputError(
-            f"{path}: this scheme needs a classic SparkSession, and none is active; "
-            "use a local path, /Volumes/… or s3://, or run with spark-submit"
+            "this scheme needs a classic SparkSession, and none is active; use a local path, /Volumes/… or s3://, or "
+            "run with spark-submit",
+            path=path,
         )
     return view
 
@@ -42,17 +43,18 @@ def file_system(path: str) -> tuple[Any, Any]:
     """Hadoop's FileSystem for a path, with the session's own Hadoop settings, and the path as Hadoop's Path."""
     view = jvm(path)
     session = _session()
-    with clear_errors(path):
+    with translate_errors(path):
         target = view.org.apache.hadoop.fs.Path(path)
         return target.getFileSystem(session._jsparkSession.sessionState().newHadoopConf()), target
 
 
 class HadoopFiles:
-    """The Hadoop backend; see ``blitz.storage`` for what each method returns."""
+    """The Hadoop backend; see ``Backend`` for what each method returns and raises."""
 
     def list_files(self, path: str) -> list[FileInfo]:
+        """The data files of a file, a folder (recursive) or a glob, sorted by path."""
         files, target = file_system(path)
-        with clear_errors(path):
+        with translate_errors(path):
             if is_glob(path):
                 roots = list(files.globStatus(target) or ())
             else:
@@ -61,13 +63,15 @@ class HadoopFiles:
         return sorted(info for info in found if info.size > 0)
 
     def exists(self, path: str) -> bool:
+        """Whether there is a file or folder of exactly this path."""
         files, target = file_system(path)
-        with clear_errors(path):
+        with translate_errors(path):
             return bool(files.exists(target))
 
     def read_bytes(self, path: str, limit: int | None) -> bytes:
+        """The content of a file, or its first ``limit`` bytes."""
         files, target = file_system(path)
-        with clear_errors(path):
+        with translate_errors(path):
             size = files.getFileStatus(target).getLen()
             stream = files.open(target)
             try:
@@ -78,11 +82,13 @@ class HadoopFiles:
                 stream.close()
 
     def open_input(self, path: str) -> BinaryIO:
+        """A file opened for reading; the content is read into memory."""
         return BytesIO(self.read_bytes(path, None))
 
     def write_bytes(self, path: str, data: bytes) -> None:
+        """Write a file."""
         files, target = file_system(path)
-        with clear_errors(path):
+        with translate_errors(path):
             stream = files.create(target, True)
             try:
                 stream.write(bytearray(data))
@@ -90,15 +96,17 @@ class HadoopFiles:
                 stream.close()
 
     def copy(self, source: str, target: str) -> None:
+        """Copy a file through this machine."""
         (files, old), (other, new) = file_system(source), file_system(target)
-        with clear_errors(source):
+        with translate_errors(source):
             jvm(source).org.apache.hadoop.fs.FileUtil.copy(files, old, other, new, False, files.getConf())
 
     def delete(self, path: str) -> None:
+        """Delete a file, or a folder with everything below; a missing one is no error."""
         files, target = file_system(path)
         if target.isRoot():
-            raise InputError(f"{path}: refusing to delete the root of a file system")
-        with clear_errors(path):
+            raise InputError("refusing to delete the root of a file system", path=path)
+        with translate_errors(path):
             files.delete(target, True)
 
 
@@ -112,7 +120,7 @@ def _walk(files: Any, status: Any) -> Iterator[FileInfo]:
 
 
 @contextmanager
-def clear_errors(path: str) -> Iterator[None]:
+def translate_errors(path: str) -> Iterator[None]:
     """Turn a Java exception into one line that names the path."""
     try:
         yield
@@ -125,6 +133,6 @@ def clear_errors(path: str) -> Iterator[None]:
             "AccessControlException": "permission denied; give the user of this run access to it",
             "UnsupportedFileSystemException": "Spark lacks a driver for this scheme; add it to spark.jars.packages",
         }.get(name, f"Hadoop answered {name}: {line}")
-        raise InputError(f"{path}: {hint}") from error
+        raise InputError(hint, path=path) from error
     except Py4JError as error:
-        raise InputError(f"{path}: the Spark session is gone or not classic; run with spark-submit") from error
+        raise InputError("the Spark session is gone or not classic; run with spark-submit", path=path) from error

@@ -10,23 +10,10 @@ from typing import BinaryIO, cast
 
 from blitz.errors import InputError
 from blitz.storage.base import FileInfo, expand_braces, is_glob, is_hidden, segment_matches
+from blitz.storage.paths import local_path, scheme_of
 
-# A FUSE mount or a network share may not know fsync; that costs durability at a power cut, not correctness.
+# FUSE mounts and network shares may lack fsync: a power cut may then lose data, nothing else is affected.
 _NO_FSYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.ENOSYS, errno.EACCES, errno.EISDIR, errno.EPERM}
-
-
-def local_path(path: str) -> str:
-    """The path as this machine's file system knows it: ``file:`` stripped, ``dbfs:/X`` as ``/dbfs/X``.
-
-    Nothing is percent-decoded, because Hadoop does not decode either.
-    """
-    if path.startswith("file:"):
-        rest = path.removeprefix("file:")
-        return "/" + rest.removeprefix("//localhost").lstrip("/")
-    if path.startswith("dbfs:"):
-        rest = path.removeprefix("dbfs:").lstrip("/")
-        return f"/{rest}" if rest.split("/", 1)[0] == "Volumes" else f"/dbfs/{rest}"
-    return path
 
 
 def fsync_path(path: str) -> None:
@@ -42,37 +29,42 @@ def fsync_path(path: str) -> None:
 
 
 class LocalFiles:
-    """The local backend; see ``blitz.storage`` for what each method returns."""
+    """The local backend; see ``Backend`` for what each method returns and raises."""
 
     def list_files(self, path: str) -> list[FileInfo]:
+        """The data files of a file, a folder (recursive) or a glob, sorted by path."""
         local = local_path(path)
-        with _clear_errors(path):
+        with _translate_errors(path):
             if is_glob(local) and not os.path.lexists(local):
                 roots = sorted({root for pattern in expand_braces(local) for root in _glob(pattern)})
             else:
                 roots = [local]
             found = {info for root in roots for info in _walk(root)}
-        if path.startswith("dbfs:/") and not local.startswith("/Volumes/"):
+        if scheme_of(path) == "dbfs" and not local.startswith("/Volumes/"):
             found = {FileInfo("dbfs:" + info.path.removeprefix("/dbfs"), info.size, info.modified) for info in found}
         return sorted(found)
 
     def exists(self, path: str) -> bool:
-        with _clear_errors(path):
+        """Whether there is a file or folder of exactly this path."""
+        with _translate_errors(path):
             return os.path.exists(local_path(path))
 
     def read_bytes(self, path: str, limit: int | None) -> bytes:
-        with _clear_errors(path), open(local_path(path), "rb") as source:
+        """The content of a file, or its first ``limit`` bytes."""
+        with _translate_errors(path), open(local_path(path), "rb") as source:
             return source.read() if limit is None else source.read(limit)
 
     def open_input(self, path: str) -> BinaryIO:
-        with _clear_errors(path):
+        """A file opened for reading: binary and seekable."""
+        with _translate_errors(path):
             return open(local_path(path), "rb")
 
     def write_bytes(self, path: str, data: bytes) -> None:
+        """Write a file; a reader sees the old content or the new."""
         local = os.path.abspath(local_path(path))
         folder, name = os.path.split(local)
         temporary = os.path.join(folder, f".{name}.{os.getpid()}-{threading.get_ident()}.tmp")
-        with _clear_errors(path):
+        with _translate_errors(path):
             os.makedirs(folder, exist_ok=True)
             try:
                 with open(temporary, "wb") as target:
@@ -85,21 +77,23 @@ class LocalFiles:
             fsync_path(folder)
 
     def copy(self, source: str, target: str) -> None:
+        """Copy a file: a hard link where the file system has them."""
         local, copied = local_path(source), os.path.abspath(local_path(target))
-        with _clear_errors(source):
+        with _translate_errors(source):
             os.makedirs(os.path.dirname(copied), exist_ok=True)
             try:
                 os.link(local, copied)
             except FileNotFoundError:
                 raise
-            except OSError:  # another file system, or a mount that knows no links
+            except OSError:  # another file system, or a mount without links
                 shutil.copyfile(local, copied)
 
     def delete(self, path: str) -> None:
+        """Delete a file, or a folder with everything below; a missing one is no error."""
         local = os.path.abspath(local_path(path))
         if local == os.path.dirname(local):
-            raise InputError(f"{path}: refusing to delete the root of a file system")
-        with _clear_errors(path):
+            raise InputError("refusing to delete the root of a file system", path=path)
+        with _translate_errors(path):
             if os.path.isdir(local) and not os.path.islink(local):
                 shutil.rmtree(local)
             elif os.path.lexists(local):
@@ -107,7 +101,7 @@ class LocalFiles:
 
 
 def _glob(pattern: str) -> Iterator[str]:
-    """The existing paths that match a pattern without braces; literal segments are taken as they are."""
+    """The existing paths that match a pattern without braces; segments without a glob character are literal."""
     found = ["/" if pattern.startswith("/") else ""]
     for part in pattern.split("/"):
         if part in ("", "."):
@@ -121,7 +115,7 @@ def _glob(pattern: str) -> Iterator[str]:
 
 
 def _walk(root: str) -> Iterator[FileInfo]:
-    """The files at or below a path, hidden and empty ones left out; links are followed, loops are not."""
+    """The files at or below a path, without hidden and empty ones; follows links, but no loops."""
     if not os.path.isdir(root):
         if os.path.isfile(root):
             yield from _info(root)
@@ -144,23 +138,23 @@ def _raise(error: OSError) -> None:
 
 
 def _info(path: str) -> Iterator[FileInfo]:
-    # A file that vanished since the folder was listed, or a link to nothing, is an error: skipping it would lose rows.
+    # A file deleted since the folder was listed, or a dangling link, is an error: to skip it would lose rows.
     status = os.stat(path)
     if status.st_size > 0:
         yield FileInfo(path, status.st_size, status.st_mtime)
 
 
 @contextmanager
-def _clear_errors(path: str) -> Iterator[None]:
+def _translate_errors(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(f"{path}: {_reason(path, error)}") from error
+        raise InputError(_reason(path, error), path=path) from error
 
 
 def _reason(path: str, error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
-        mount = "; the /dbfs mount is not there on this machine" if path.startswith("dbfs:") else ""
+        mount = "; this machine has no /dbfs mount" if scheme_of(path) == "dbfs" else ""
         return f"no such file or folder{mount}; check the path in the config"
     if isinstance(error, PermissionError):
         return "permission denied; give the user of this run access to it"
