@@ -1,4 +1,4 @@
-"""Storage and publishing on a file system that only Hadoop knows: Hadoop's own ViewFileSystem."""
+"""Storage and publishing on a file system that only Hadoop reaches: Hadoop's own ViewFileSystem."""
 
 import os
 import time
@@ -18,7 +18,7 @@ from publish_helpers import NEW, Death, Watched, frame, put, seen
 
 @pytest.fixture
 def viewfs(spark: SparkSession, tmp_path: Path) -> str:
-    """A folder as only Hadoop knows it: a mount of Hadoop's own ViewFileSystem."""
+    """A folder that only Hadoop reaches: a mount of Hadoop's own ViewFileSystem."""
     if not hasattr(spark, "_jsparkSession"):
         pytest.skip("classic Spark only")
     table = f"t{time.time_ns()}"  # Hadoop keeps a file system with its first settings

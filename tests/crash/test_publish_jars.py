@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_delta_and_s3a() -> None:
     """About two minutes on two cores, and the first time a download of 600 MB from Maven Central."""
-    path = os.pathsep.join([str(HERE.parent / "lib"), str(HERE)])
+    path = os.pathsep.join(str(CHECKOUT / folder) for folder in ("lib", "tests", "tests/support"))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short"]
     ran = subprocess.run(
-        [*command, str(HERE / "publish_with_jars.py")],
+        [*command, str(CHECKOUT / "tests/support/publish_with_jars.py")],
         env=dict(os.environ, PYTHONPATH=path),
-        cwd=HERE.parent,
+        cwd=CHECKOUT,
         capture_output=True,
         text=True,
     )

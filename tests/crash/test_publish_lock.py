@@ -1,4 +1,4 @@
-"""Readers see whole tables while others publish; one run at a time publishes to an output."""
+"""Readers see complete tables while others publish; one run at a time publishes to an output."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ from publish_helpers import NEW, OLD, put, seen, write_rows
 # -- readers and other writers
 
 
-def test_readers_see_whole_tables_only(tmp_path: Path) -> None:
+def test_readers_see_complete_tables_only(tmp_path: Path) -> None:
     path = str(tmp_path / "t")
     put("old", path)
     stop, results = threading.Event(), []
@@ -30,7 +30,7 @@ def test_readers_see_whole_tables_only(tmp_path: Path) -> None:
                 found = seen(path)
             except InputError as error:  # listed before the swap, opened after it
                 results.append(str(error))
-            else:  # the folder listed when the last file of the old table was just removed: without a file, no columns
+            else:  # the folder was listed when the last file of the old table had just been removed
                 results.append(found or "no such file: none at all")
 
     reader = threading.Thread(target=read_on)

@@ -1,4 +1,4 @@
-"""Publishing with files of months that are kept: on a local disk and on S3 (moto's server), and at any death."""
+"""Publishing by month, with kept files: on a local disk and on S3 (moto's server), and with a death at any call."""
 
 from collections.abc import Collection
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Publishing on S3 (moto's server): whatever call is the last of a dying run, the next run finds a whole table."""
+"""Publishing on S3 (moto's server): whichever call is the last of a dying run, the next run finds a complete table."""
 
 import json
 from typing import Any

@@ -1,6 +1,6 @@
 """Publishing with Delta Lake and with s3a: these need jars, hence a session and a process of their own.
 
-Not collected by itself: ``test_publish_slow.py`` runs it (``pytest tests/publish_with_jars.py`` does by hand).
+Not collected by itself: ``tests/crash/test_publish_jars.py`` runs it.
 """
 
 import json
@@ -74,7 +74,7 @@ def put_checked(df: DataFrame, path: str, error: Exception | None = None) -> Pub
 
 
 def hidden(folder: str) -> list[str]:
-    """What is left beside the outputs."""
+    """What is left next to the outputs."""
     if storage.is_local(folder):
         return [name for name in os.listdir(folder) if name.startswith(".")]
     found = storage.s3_files().objects(folder.split("/")[2], "", folder)

@@ -1,1 +1,1 @@
-"""Publish tables: write beside the output, check, then swap, under a lock."""
+"""Publish tables: stage next to the output, check, then swap, under a lock; ``tables.publishing`` is the entrance."""

@@ -2,7 +2,7 @@
 
 The files are next to each other in the output's folder, as ``2025-06-part-….parquet``: readers see the columns of the
 frame and no partition column. Kept files are linked (local disk) or copied on the server's side (S3, HDFS), so that
-the whole table is swapped in as ``publishing`` does it.
+the table is swapped in as a whole, like any other.
 """
 
 from collections.abc import Collection

@@ -4,13 +4,12 @@
 2. Each staged object is copied server-side, part by part, into a multipart upload of its final key below ``P/N/``.
    An upload that is not completed is invisible to readers, so until here they see the old table alone.
 3. The journal ``P/.N.blitz.journal`` records uploads and old objects: the point of no return.
-4. ``_SUCCESS`` goes, the uploads are completed (many at once, no bytes move), the old objects are deleted (1000 a
-   call), ``_SUCCESS`` comes back.
+4. ``_SUCCESS`` is deleted, the uploads are completed (in parallel, no bytes move), the old objects are deleted (1000
+   per call), ``_SUCCESS`` is written.
 
-A reader that lists ``P/N/`` during step 4, about a second for some hundred files, may see rows of both
-tables, and one that listed before may miss files that it wanted to read; that ``_SUCCESS`` is absent tells. A run that
-dies before step 3 changed nothing that a reader can see; one that dies in step 4 leaves that state until the next run,
-or ``recover``, completes it. Delta has no such gap.
+Step 4 takes about a second for a few hundred files. A reader that lists ``P/N/`` in it may see rows of both tables, and
+one that listed before may find files missing; ``_SUCCESS`` is absent meanwhile. A run that dies before step 3 changed
+nothing that a reader can see; if one dies in step 4, the next run, or ``recover``, completes it. Delta has no such gap.
 """
 
 import json
@@ -32,7 +31,7 @@ from blitz.storage.s3 import Conflict, S3Files, S3Object, split
 T = TypeVar("T")
 R = TypeVar("R")
 THREADS = 32
-PART_BYTES = 512 * 1024 * 1024  # S3 copies parts of 5 MiB to 5 GiB; smaller ones run side by side
+PART_BYTES = 512 * 1024 * 1024  # S3 copies parts of 5 MiB to 5 GiB; smaller parts are copied in parallel
 
 
 @dataclass
@@ -45,7 +44,10 @@ class Upload:
 
 
 class S3LeaseFile:
-    """A lease as an object with conditional writes; its age is told by S3's own clock."""
+    """A lease as an object with conditional writes; its age is measured by the clock of S3.
+
+    See ``LeaseFile`` for what each method returns and raises.
+    """
 
     def __init__(self, files: S3Files, path: str) -> None:
         self.path, self._files = path, files
@@ -85,7 +87,10 @@ class S3LeaseFile:
 
 
 class S3Store:
-    """An output prefix in a bucket."""
+    """An output prefix in a bucket; see ``Store`` for what each method returns and raises.
+
+    Raises PublishError for a whole bucket.
+    """
 
     def __init__(self, path: str) -> None:
         self._path, self._files = path.rstrip("/"), storage.s3_files()
@@ -122,7 +127,7 @@ class S3Store:
         return self._files.objects(self._bucket, f"{self._key}/", self._path)
 
     def recover(self) -> None:
-        """Complete the swap of a run that died past its point of no return; remove what any dead run left."""
+        """Complete the swap of a run that died after its point of no return; remove what any dead run left."""
         if storage.exists(self._journal):
             done = {item.key for item in self._below()}
             self._complete(json.loads(storage.read_bytes(self._journal)), done)
@@ -136,7 +141,7 @@ class S3Store:
             self._files.delete_keys(self._bucket, left, self._path)
 
     def _abort_uploads(self, keys: set[str]) -> None:
-        """Abort the copies that were made of staged objects; uploads of others are none of our business."""
+        """Abort the uploads that contain copies of staged objects, and no others."""
         with self._files.translate_errors(self._path):
             pages = self._files.client.get_paginator("list_multipart_uploads")
             for page in pages.paginate(Bucket=self._bucket, Prefix=f"{self._key}/"):
@@ -147,7 +152,7 @@ class S3Store:
                         )
 
     def swap(self, run_id: str) -> None:
-        """Put the staged table in the place of the old one."""
+        """Replace the output by the staged table, in steps 2 to 4 above."""
         staged_prefix = split(self.staging(run_id))[1] + "/"
         staged = [item for item in self._files.objects(self._bucket, staged_prefix, self._path) if item.size > 0]
         old = [item.key for item in self._below()]
@@ -155,15 +160,15 @@ class S3Store:
             old.append(self._key)
         keys = [f"{self._key}/{item.key.removeprefix(staged_prefix)}" for item in staged]
         clash = sorted(set(keys) & set(old))
-        if clash:  # Spark names its files anew for each job; another writer's would be overwritten before the swap
-            raise PublishError(f"{self._head}{clash[0]}: stands in the old table under the same name; run again")
+        if clash:  # Spark gives the files of each job new names; other writers may not
+            raise PublishError("the old table has a file of the same name; run again", path=f"{self._head}{clash[0]}")
         uploads = self._copy(staged, keys)
         journal = {"run_id": run_id, "old": old, "uploads": [asdict(upload) for upload in uploads]}
         self._files.put(self._journal, json.dumps(journal).encode())
         self._complete(journal, done=set())
 
     def _copy(self, staged: list[S3Object], keys: list[str]) -> list[Upload]:
-        """Copy objects into uploads that no reader can see yet."""
+        """Copy objects into uploads that no reader sees yet."""
         start = self._files.client.create_multipart_upload
         ids = self._each(lambda key: str(start(Bucket=self._bucket, Key=key)["UploadId"]), keys)
         uploads = [Upload(key, upload_id, []) for key, upload_id in zip(keys, ids, strict=True)]
@@ -190,10 +195,13 @@ class S3Store:
         return str(answer["CopyPartResult"]["ETag"])
 
     def _complete(self, journal: dict[str, Any], done: set[str]) -> None:
-        """Make the new objects visible and delete the old; may run again after it was cut short, what is done given."""
+        """Make the new objects visible and delete the old ones.
+
+        ``done`` has the keys of uploads that were completed before, so that an interrupted call can be repeated.
+        """
         success = f"{self._key}/_SUCCESS"
         self._files.delete_keys(self._bucket, [success], self._path)
-        # A Delta table exists from its first log entry on, which must not come before its data.
+        # A Delta table exists from its first log entry on, so the entry comes after the data.
         uploads = [Upload(**upload) for upload in journal["uploads"] if upload["key"] not in done]
         for batch in (
             [upload for upload in uploads if "/_delta_log/" not in upload.key],
@@ -214,7 +222,7 @@ class S3Store:
             if error.response["Error"]["Code"] != "NoSuchUpload":
                 raise
             raise PublishError(
-                f"a swap that a dead run began cannot be completed, its copies have expired; "
+                f"the swap of a dead run cannot be completed, its copies have expired; "
                 f"delete {self._journal} and run again",
                 path=self._path,
             ) from error
@@ -224,5 +232,5 @@ class S3Store:
             return list(pool.map(call, items))
 
     def clean(self, run_id: str) -> None:
-        """Remove the staging of this run (and EMRFS's folder markers beside it)."""
+        """Remove the staging prefix of this run, and the folder markers of EMRFS next to it."""
         self._remove_leftovers()
