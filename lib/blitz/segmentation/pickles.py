@@ -85,6 +85,7 @@ class Name:
     name: str
 
     def __call__(self, *arguments: Any) -> Recorded:
+        """The call as a record; nothing is executed."""
         return Recorded(self.name, arguments)
 
     def __setstate__(self, state: Any) -> None:
