@@ -3,7 +3,10 @@
 BLITZ_TEST_ORDERS sets the size (10,000). With SPARK_REMOTE set the same test runs on Spark Connect.
 """
 
-import hashlib
+import os
+import shutil
+import subprocess
+import sys
 from typing import Any
 
 import pandas as pd
@@ -78,11 +81,28 @@ def test_the_comparison_notices_what_is_wrong_in_an_output(sample_config, expect
     assert compare.compare_outputs({"segments": turned}, sample_config) == ["segments: columns in another order"]
 
 
-def test_the_manifest_names_the_code_that_ran(sample_run):
-    folder = CHECKOUT / "lib/blitz"
-    names = [str(path.relative_to(folder)) for kind in ("py", "json", "j2") for path in folder.rglob(f"*.{kind}")]
-    lines = [f"{name}\0{hashlib.sha256((folder / name).read_bytes()).hexdigest()}\n" for name in sorted(names)]
-    assert sample_run["code"] == hashlib.sha256("".join(lines).encode()).hexdigest()
+HASH_BEFORE_AND_AFTER_AN_EDIT = """
+import sys
+from pathlib import Path
+import blitz
+from blitz.run.core import code_hash
+
+print(code_hash())
+with open(Path(blitz.__file__).parent / sys.argv[1], "a") as file:
+    file.write(" ")
+print(code_hash())
+"""
+
+
+@pytest.mark.parametrize("edited", ["features/orders.py", "segmentation/default_rules.json"])
+def test_the_manifest_names_the_code_that_ran(sample_run, tmp_path, edited):
+    """A copy of the package has the same hash anywhere, until any of its files changes."""
+    shutil.copytree(CHECKOUT / "lib/blitz", tmp_path / "blitz", ignore=shutil.ignore_patterns("__pycache__"))
+    command = [sys.executable, "-c", HASH_BEFORE_AND_AFTER_AN_EDIT, edited]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
+    before, after = done.stdout.split()
+    assert sample_run["code"] == before != after
 
 
 def test_every_row_is_accounted_for(sample_run):
