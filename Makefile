@@ -7,9 +7,11 @@ LOCK := requirements/$(if $(filter 3.5,$(SPARK)),spark35,spark40).txt
 PYTHON_IN_VENV := $(VENV)/bin/python
 # A run of under a minute ends before the second compiler pays: with the first alone 66 to 44 processor seconds.
 SHORT_RUN := -XX:+UseParallelGC -XX:TieredStopAtLevel=1
-PYTEST := $(PYTHON_IN_VENV) -m pytest -q
+PYTEST := $(PYTHON_IN_VENV) -m pytest -q --durations=10
+# COVERAGE=yes adds what a lane covers to what the lanes before it covered; make coverage reports it.
+COVER := $(if $(COVERAGE),--cov --cov-append --cov-report= --cov-fail-under=0)
 
-.PHONY: help setup run sample test test-unit browser test-slow test-matrix lint format docs bench bench-load bench-segments bench-refresh dist clean lock
+.PHONY: help setup run sample test test-unit test-lanes coverage browser test-slow test-matrix lint format docs bench bench-load bench-segments bench-refresh dist clean lock
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -27,11 +29,16 @@ sample: data/sample-$(ORDERS)-$(SEED).done ## sample raw data and models in data
 run: setup sample ## the whole run on the sample data
 	@BLITZ_VENV=$(VENV) ./spark-submit.sh --driver-java-options "$(SHORT_RUN)" jobs/run_all.py --conf conf/local.json
 
-test-unit: setup ## the unit lane: no engine, seconds
-	$(PYTEST) tests/unit
+test: test-unit test-lanes ## the tests, without the slow ones
 
-test: setup browser ## the tests, without the slow ones
-	$(PYTEST) -m "not slow"
+test-unit: setup ## the unit lane: no engine, seconds
+	$(PYTEST) $(COVER) tests/unit
+
+test-lanes: setup browser ## the other lanes, without the slow tests
+	$(PYTEST) $(COVER) -m "not slow" tests/features tests/runs tests/crash
+
+coverage: setup ## the branch coverage of lanes that ran with COVERAGE=yes; fails below the floor in pyproject.toml
+	$(PYTHON_IN_VENV) -m coverage report
 
 browser: ## Chromium for the report's test, where there is none
 	@scripts/browser.sh
@@ -41,9 +48,8 @@ test-slow: setup ## the long tests: kills, S3, Delta, load
 
 test-matrix: ## the whole-run test on Spark 3.5 and on Spark Connect, a refresh on 3.5
 	@$(MAKE) --no-print-directory setup SPARK=3.5
-	.venv-spark35/bin/python -m pytest -q -m "not slow" tests/runs/test_whole_run.py
-	.venv-spark35/bin/python -m pytest -q tests/runs/test_refresh.py -k copied_once
-	SPARK_REMOTE="local[2]" $(PYTEST) -m "not slow" tests/runs/test_whole_run.py
+	.venv-spark35/bin/python -m pytest -q --durations=10 tests/runs/test_whole_run.py tests/runs/test_refresh.py -k "test_whole_run or copied_once"
+	SPARK_REMOTE="local[2]" $(PYTEST) tests/runs/test_whole_run.py
 
 lint: setup ## formatting, lint, types, import arrows
 	$(VENV)/bin/ruff check .
@@ -80,4 +86,4 @@ lock: ## write the lock again from what is installed in the environment
 	$(PYTHON_IN_VENV) -m pip freeze | grep -v -E '^(-e|blitz)' > $(LOCK)
 
 clean: ## remove what was made, but for the environments
-	rm -rf build dist data spark-warehouse .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf build dist data spark-warehouse .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,5 +1,6 @@
 """The unit lane has no engine: a test in it that starts one, or asks for a session, fails."""
 
+import sys
 from typing import NoReturn
 
 import pytest
@@ -15,7 +16,7 @@ def spark() -> NoReturn:
 
 
 @pytest.fixture(autouse=True)
-def no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refuse sessions in this process, and a JVM in the processes that a test starts."""
 
     def refuse(*_: object, **__: object) -> NoReturn:
@@ -24,4 +25,4 @@ def no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
     for name in ("getOrCreate", "create"):
         monkeypatch.setattr(SparkSession.Builder, name, refuse)
     monkeypatch.setenv("SPARK_HOME", "/tests-unit-has-no-engine")  # where PySpark looks for the JVM's jars
-    return
+    monkeypatch.setitem(sys.modules, "pysail.spark", None)  # importing it is an ImportError
