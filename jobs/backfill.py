@@ -1,16 +1,14 @@
-"""The run as of several dates, the raw files read once; each date's outputs are those of a run of its own."""
+"""The pipeline as of several dates."""
 
 import sys
 from pathlib import Path
 
 try:
     import blitz  # noqa: F401
-except ImportError:  # run from a checkout: the package stands beside this folder
+except ImportError:  # run from a checkout: the package is in lib/
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 
-from blitz.cli.backfill import main
+from blitz.cli.entry_points import backfill
 
 if __name__ == "__main__":
-    code = main()
-    if code:  # a plain return on success: Databricks takes any sys.exit for a failure
-        sys.exit(code)
+    backfill()

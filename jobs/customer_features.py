@@ -5,12 +5,10 @@ from pathlib import Path
 
 try:
     import blitz  # noqa: F401
-except ImportError:  # run from a checkout: the package stands beside this folder
+except ImportError:  # run from a checkout: the package is in lib/
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 
-from blitz.cli.main import main
+from blitz.cli.entry_points import customer_features
 
 if __name__ == "__main__":
-    code = main("customer_features", __doc__, ["customers"])
-    if code:  # a plain return on success: Databricks takes any sys.exit for a failure
-        sys.exit(code)
+    customer_features()

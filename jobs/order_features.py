@@ -1,16 +1,14 @@
-"""Order features of one channel; own app before the others."""
+"""Order features of one channel."""
 
 import sys
 from pathlib import Path
 
 try:
     import blitz  # noqa: F401
-except ImportError:  # run from a checkout: the package stands beside this folder
+except ImportError:  # run from a checkout: the package is in lib/
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 
-from blitz.cli.main import main
+from blitz.cli.entry_points import order_features
 
 if __name__ == "__main__":
-    code = main("order_features", __doc__, ["ownapp", "swiggy", "instore"])
-    if code:  # a plain return on success: Databricks takes any sys.exit for a failure
-        sys.exit(code)
+    order_features()

@@ -1,16 +1,14 @@
-"""The run report, made from the published outputs and the manifests alone."""
+"""The run report."""
 
 import sys
 from pathlib import Path
 
 try:
     import blitz  # noqa: F401
-except ImportError:  # run from a checkout: the package stands beside this folder
+except ImportError:  # run from a checkout: the package is in lib/
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 
-from blitz.cli.report import main
+from blitz.cli.entry_points import report
 
 if __name__ == "__main__":
-    code = main()
-    if code:  # a plain return on success: Databricks takes any sys.exit for a failure
-        sys.exit(code)
+    report()

@@ -1,16 +1,14 @@
-"""The whole run: raw files of three channels to customer features, segments and micro-segments."""
+"""The pipeline: raw files of three channels to customer features, segments and micro-segments."""
 
 import sys
 from pathlib import Path
 
 try:
     import blitz  # noqa: F401
-except ImportError:  # run from a checkout: the package stands beside this folder
+except ImportError:  # run from a checkout: the package is in lib/
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 
-from blitz.cli.main import main
+from blitz.cli.entry_points import run_all
 
 if __name__ == "__main__":
-    code = main("run_all", __doc__)
-    if code:  # a plain return on success: Databricks takes any sys.exit for a failure
-        sys.exit(code)
+    run_all()

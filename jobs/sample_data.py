@@ -7,7 +7,7 @@ from pathlib import Path
 
 try:
     import blitz  # noqa: F401
-except ImportError:  # run from a checkout: the package stands beside this folder
+except ImportError:  # run from a checkout: the package is in lib/
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 
 from blitz_sample.generate import FEWEST_ORDERS, write_sample

@@ -129,7 +129,7 @@ def main() -> None:
         text = text.replace("data/sample/", f"{folder}/sample/").replace("data/out/", f"{folder}/out/")
         conf = Path(folder) / "conf.json"
         conf.write_text(text)
-        if code := run("run_all", "a run for the documentation", argv=["--conf", str(conf)]):
+        if code := run("run_all", argv=["--conf", str(conf)]):
             sys.exit(code)
         PAGE.write_text(written(PAGE.read_text(), json.loads(text)))
     print(f"Written: {PAGE.relative_to(CHECKOUT)}")

@@ -16,11 +16,12 @@ from typing import Any
 HERE = Path(__file__).resolve().parents[1]
 try:
     import blitz  # noqa: F401
-except ImportError:  # run from a checkout: the package stands beside this folder
+except ImportError:  # run from a checkout: the package is in lib/
     sys.path.insert(0, str(HERE / "lib"))
 
 import emr_requests  # noqa: E402
-from blitz.cli import main as cli  # noqa: E402
+from blitz.cli.arguments import add_config_arguments, read_config  # noqa: E402
+from blitz.cli.command import FAILED, OK  # noqa: E402
 from blitz.config.files import beside, read_object  # noqa: E402
 from blitz.config.values import scheme_of  # noqa: E402
 from blitz.errors import BlitzError, ConfigError  # noqa: E402
@@ -94,9 +95,9 @@ def request(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any], Up
 def config_of(code: str, arguments: list[str]) -> tuple[list[str], dict[str, str], Uploads]:
     """The job's arguments with local config files as their addresses, the Spark settings, and what to upload."""
     given = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    cli.config_arguments(given)
+    add_config_arguments(given)
     named, _ = given.parse_known_args(arguments)
-    config = cli.read_config(named)
+    config = read_config(named)
     emr_requests.check_reachable(config)
     uploads: Uploads = {}
     for option in ("conf", "feature_pipeline_config", "segmentation_config"):
@@ -153,17 +154,17 @@ def main(argv: Sequence[str]) -> int:
                 print(f"would upload {target}", file=sys.stderr)
             if environment is None:
                 print(f"{ours.environment} is not built yet: make dist", file=sys.stderr)
-            return cli.OK
+            return OK
         if environment is None:
             raise BlitzError(f"{ours.environment}: no packed environment there; run make dist first")
         print(submit(ours, body, uploads, environment))
     except ConfigError as error:
         print(f"spark-submit.sh: {error}", file=sys.stderr)
-        return cli.BAD_CONFIG
+        return error.exit_code
     except (BlitzError, BotoCoreError, ClientError, OSError) as error:
         print(f"spark-submit.sh: not submitted: {error}", file=sys.stderr)
-        return cli.FAILED
-    return cli.OK
+        return FAILED
+    return OK
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def whole_run(spark, sample_config: dict[str, Any]) -> tuple[dict[str, Any], lis
     before = plans.last_query(spark) if classic else -1
     if classic:
         plans.list_all_paths(spark)
-    assert main("run_all", "test", argv=["--conf", sample_config["path"]]) == 0
+    assert main("run_all", argv=["--conf", sample_config["path"]]) == 0
     manifest = Path(sample_config["feature_pipeline"]["customer"]["output_path"]).parent / "manifest.json"
     return json.loads(manifest.read_text()), plans.plans_after(spark, before) if classic else []
 

@@ -12,7 +12,7 @@ import pytest
 import compare
 import pandas_pipeline
 import plans
-from blitz.cli.backfill import main
+from blitz.cli.main import main
 from blitz.config import load_config
 from blitz.run import backfill as backfills
 from blitz.run.core import chosen_steps, preflight
@@ -40,16 +40,16 @@ def test_dates_that_would_overwrite_each_other_are_refused(sample_config, tmp_pa
     path = tmp_path / "conf.json"
     arguments = ["--conf", str(path), "--from", "2025-05-01", "--to", "2025-06-01"]
     path.write_text(json.dumps(body))
-    assert main(arguments) == 2
+    assert main("backfill", arguments) == 2
     error = capsys.readouterr().err
     assert "feature_pipeline.swiggy.output_path: the same path as of every date; put {as_of} into it" in error
     assert "segmentation.input_path: the same path" in error
     body = per_date(body, str(tmp_path))
     body["feature_pipeline"]["customer"]["output_path"] = f"{tmp_path}/users_{{as_of}}.parquet"
     path.write_text(json.dumps(body))
-    assert main(arguments) == 2
+    assert main("backfill", arguments) == 2
     assert "run.manifest_path: the manifest would be" in capsys.readouterr().err
-    assert main([*arguments[:-1], "2025-05-31", "--dry-run"]) == 0  # one date alone harms none
+    assert main("backfill", [*arguments[:-1], "2025-05-31", "--dry-run"]) == 0  # one date alone harms none
 
 
 def two_dates(world: World, folder: Path, spark) -> dict[str, dict[str, Any]]:

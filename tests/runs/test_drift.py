@@ -1,6 +1,5 @@
 """Two runs written by hand: a planted migration counted by hand, planted drift and centroids by numpy."""
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -8,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from blitz.cli.main import main
 from blitz.drift.compare import compare
 from blitz.drift.runs import Run, read_run
 from blitz.drift.tables import alarms
 
-JOB = Path(__file__).resolve().parents[2] / "jobs/compare_runs.py"
 LUNCH, COKE = "omnichannel_Lunch_order_count", "omnichannel_categ_base_product_coke_count"
 LOADED = ["ownapp_order_count", LUNCH, COKE]
 # id: (segment, own-app orders, lunches, cokes) before and after; None: not in the run.
@@ -194,11 +193,8 @@ def test_centroids_by_number_or_by_nearness(spark, runs, body):
 
 def test_the_job_publishes_and_alarms(spark, runs, body, tmp_path, capsys):
     folder, _ = runs
-    spec = importlib.util.spec_from_file_location("compare_runs_job", JOB)
-    job = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(job)
     ends = ["--before", f"{folder}/one/manifest.json", "--after", f"{folder}/two/manifest.json"]
-    assert job.main([*ends, "--out", f"{tmp_path}/out", "--max-psi", "0.25"]) == 3
+    assert main("compare_runs", [*ends, "--out", f"{tmp_path}/out", "--max-psi", "0.25"]) == 3
     output = capsys.readouterr()
     named = [name for name, _ in alarms(body, 0.25)]
     assert "moved" in named and "steady" not in named

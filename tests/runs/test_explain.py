@@ -1,6 +1,5 @@
 """Explanations of hand-made customers: failing conditions worked out by hand, caps and distances by numpy."""
 
-import importlib.util
 import json
 import pickle
 import tempfile
@@ -12,13 +11,13 @@ import pytest
 from sklearn.cluster import KMeans
 from sklearn.preprocessing import StandardScaler
 
+from blitz.cli.main import main
 from blitz.config import load_config
 from blitz.errors import InputError
 from blitz.explain.lookup import explain
-from blitz.explain.text import told
+from blitz.explain.text import format_explanation
 from world import World
 
-JOB = Path(__file__).resolve().parents[2] / "jobs/explain.py"
 FLAGS = ["weekend", "weekday", "Breakfast", "Lunch", "Evening", "Late Night"]
 COUNTS = [f"omnichannel_{name}_order_count" for name in FLAGS]
 PREMIUM, COKE = "omnichannel_order_count_with_Premium_price_range_items", "omnichannel_categ_base_product_coke_count"
@@ -193,8 +192,8 @@ def test_customers_without_a_published_segment(spark, conf):
     assert (over["dropped"], bare["dropped"], few["dropped"]) == ("over_100_orders", "no_category", None)
     assert (over["band"], over["rules"], over["plans"], over["segment"]["computed"]) == (None, [], [], None)
     assert few["segment"] == {"computed": "Seg1_5_6", "published": None, "agrees": False}
-    assert "leaves this customer out (over_100_orders)" in told(over)
-    assert "the rules give Seg1_5_6, published is none; run the segments job again" in told(few)
+    assert "leaves this customer out (over_100_orders)" in format_explanation(over)
+    assert "the rules give Seg1_5_6, published is none; run the segments job again" in format_explanation(few)
 
 
 def test_an_unknown_id_is_one_clear_message(spark, conf):
@@ -205,15 +204,12 @@ def test_an_unknown_id_is_one_clear_message(spark, conf):
 
 
 def test_text_and_json_of_the_job_say_the_same(spark, conf, mine, capsys):
-    spec = importlib.util.spec_from_file_location("explain_job", JOB)
-    job = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(job)
-    assert job.main(["--conf", conf, "--customer", ME, "--json"]) == 0
+    assert main("explain", ["--conf", conf, "--customer", ME, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(mine))
-    assert job.main(["--conf", conf, "--customer", "70707070"]) == 1
+    assert main("explain", ["--conf", conf, "--customer", "70707070"]) == 1
     assert capsys.readouterr().err.count("explain: failed: no customer of that id") == 1
     assert "70707070" not in (Path(tempfile.gettempdir()) / "blitz-explain.debug.log").read_text()
-    text = told(mine)
+    text = format_explanation(mine)
     for part in ("ownapp: 2", "swiggy: none", "Segment Seg_6_15_10, as published", "runner-up", "Pulls to"):
         assert part in text
     matched = next(line for line in text.splitlines() if line.startswith("  Seg_6_15_10"))

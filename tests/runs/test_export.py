@@ -1,7 +1,6 @@
 """Exports: lists equal the outputs as pandas reads them, no cell is a formula, no name leaves its folder."""
 
 import csv
-import importlib.util
 import io
 import json
 import os
@@ -13,11 +12,11 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+from blitz.cli.main import main
 from blitz.config import load_config
 from blitz.errors import ConfigError, PublishError
 from blitz.export import export, members, safe_text
 
-JOB = Path(__file__).resolve().parents[2] / "jobs/export.py"
 HEADER = ["algonomy_id", "segment", "microcluster"]
 
 
@@ -33,11 +32,7 @@ def read_list(folder: Path) -> list[list[str]]:
 
 
 def job(argv: list[str]) -> int:
-    spec = importlib.util.spec_from_file_location("export_job", JOB)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return int(module.main(argv))
+    return main("export", argv)
 
 
 def outputs(config: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:

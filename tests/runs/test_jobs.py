@@ -37,7 +37,7 @@ def write(folder: Path, body: dict, name: str = "conf.json") -> str:
 
 
 def run_all(*arguments: str) -> int:
-    return main("run_all", "test", argv=[str(each) for each in arguments])
+    return main("run_all", argv=[str(each) for each in arguments])
 
 
 def outputs(folder: Path) -> set[str]:

@@ -6,7 +6,6 @@ import datetime as dt
 import gzip
 import json
 import os
-import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,7 @@ import pandas as pd
 import pytest
 
 import compare
-from blitz.cli import entry_points as tasks
-from blitz.cli.refresh import main
+from blitz.cli.main import main
 from blitz.config import load_config
 from blitz.errors import InputError
 from blitz.pipelines import OrderFeaturePipeline
@@ -378,7 +376,7 @@ def test_a_mapping_of_many_parts_is_parsed_as_one_again(spark, tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("run", "arguments", "message"),
     [
-        ({"format": "delta"}, [], "run.format: a refresh keeps Parquet files; set parquet, or use run_all for Delta"),
+        ({"format": "delta"}, [], "run.format: a refresh needs Parquet outputs; set parquet, or use run_all for Delta"),
         ({}, ["--since", "june"], "--since: "),
         ({}, ["--steps", "swigy"], "swigy"),
     ],
@@ -387,16 +385,9 @@ def test_what_a_refresh_refuses(sample_config, tmp_path, capsys, run, arguments,
     path = tmp_path / "conf.json"
     body = {name: value for name, value in sample_config.items() if name != "path"}
     path.write_text(json.dumps(body | {"run": body.get("run", {}) | run}))
-    assert main(["--conf", str(path), *arguments]) == 2
+    assert main("refresh", ["--conf", str(path), *arguments]) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.glob("**/_refresh"))
-
-
-def test_the_wheel_has_a_command_for_each_job_that_runs_steps():
-    text = (Path(__file__).resolve().parents[2] / "setup.py").read_text()
-    commands = dict(re.findall(r'"(blitz-[a-z-]+) = blitz\.cli\.entry_points:(\w+)"', text))
-    assert {"blitz-run-all", "blitz-refresh", "blitz-backfill"} <= set(commands)
-    assert all(callable(getattr(tasks, name)) for name in commands.values())
 
 
 STATE = ChannelState(

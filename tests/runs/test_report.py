@@ -1,6 +1,5 @@
 """The report of outputs written by hand: counts worked out by hand, names that are markup, changes, and failures."""
 
-import importlib.util
 import json
 import re
 from html import unescape
@@ -14,7 +13,6 @@ import pytest
 from blitz.cli.main import main
 from places import CHECKOUT
 
-JOB = CHECKOUT / "jobs/report.py"
 SCRIPT = "<script>alert(1)</script>"
 BOLD = "<b>New</b> & old"
 LUNCH, ODD = "omnichannel_Lunch_order_count", "omnichannel_categ_base_product_script_alert_1_script_count"
@@ -130,11 +128,7 @@ def write(root: Path, run_id: str = "r1", segments: list[str | None] | None = No
 
 
 def report(*arguments: str) -> int:
-    spec = importlib.util.spec_from_file_location("report_job", JOB)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main(list(arguments))
+    return main("report", arguments)
 
 
 class _Markup(HTMLParser):
@@ -284,13 +278,13 @@ def test_a_run_whose_report_fails_says_so_and_succeeds(sample_run, sample_config
     }
     copy["run"] = {"manifest_path": str(folder / "manifest.json"), "report_path": str(folder / "report.html")}
     (tmp_path / "conf.json").write_text(json.dumps(copy))
-    assert main("run_all", "test", argv=["--conf", f"{tmp_path}/conf.json", "--steps", "segments,microsegments"]) == 0
+    assert main("run_all", argv=["--conf", f"{tmp_path}/conf.json", "--steps", "segments,microsegments"]) == 0
     said = capsys.readouterr()
     assert (
-        "Report:   not made: RuntimeError: no page today; the tables are published, jobs/report.py makes it later"
+        "Report:   not built: RuntimeError: no page today; the tables are published; build it later with jobs/report.py"
         in said.out
     )
-    assert "WARNING report: not made: RuntimeError: no page today" in said.err
+    assert "WARNING report: not built: RuntimeError: no page today" in said.err
     assert len(pd.read_parquet(tmp_path / "segments.par")) > 100
     assert (folder / "report.html").read_bytes() == before
     (folder / "manifest.segments_microsegments.json").unlink()

@@ -62,7 +62,7 @@ def run(spark, rough: Rough, config: str, *arguments: str) -> Ran:
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), warnings.catch_warnings():
         for logger in loggers:
             logger.addHandler(heard)
-        code = main("run_all", "test", argv=["--conf", config, *arguments])
+        code = main("run_all", argv=["--conf", config, *arguments])
         for logger in loggers:
             logger.removeHandler(heard)
     spark.conf.unset("spark.sql.maxMetadataStringLength")

@@ -1,6 +1,5 @@
 """Learned rules: planted splits are found, and Spark gives every row the leaf that scikit-learn gives it."""
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -10,12 +9,12 @@ import pytest
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from blitz import config as configs
+from blitz.cli.main import main
 from blitz.errors import BlitzError, InputError
 from blitz.segmentation.rules import Band, Condition, Rule, RuleSet, load_rules, prove, segment_column
 from blitz.training import rules as rule_learning
 from blitz.training.rules import LearningOptions, compile_tree, learn
 
-JOB = Path(__file__).resolve().parents[2] / "jobs/learn_rules.py"
 ROWS = 600
 
 
@@ -206,15 +205,12 @@ def test_a_band_without_customers_is_refused(spark, world, tmp_path):
 
 
 def test_the_job_writes_a_rule_file(spark, world, learned, tmp_path, capsys):
-    spec = importlib.util.spec_from_file_location("learn_rules", JOB)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     conf, out = str(world[0] / "conf.json"), tmp_path / "rules.json"
     arguments = ["--conf", conf, "--target", "spent", "--min-leaf", "10", "--max-leaves", "3", "--out", str(out)]
-    assert module.main(arguments) == 0
+    assert main("learn_rules", arguments) == 0
     assert out.read_bytes() == learned.as_json()
     printed = capsys.readouterr().out
     for expected in ("Learned_few_03", "spent mean 50", "aov > 37.3", "each matched by one rule"):
         assert expected in printed
-    assert module.main([*arguments[:-1], str(tmp_path / "no.json"), "--target", "algonomy"]) == 1
+    assert main("learn_rules", [*arguments[:-1], str(tmp_path / "no.json"), "--target", "algonomy"]) == 1
     assert not (tmp_path / "no.json").exists()

@@ -23,7 +23,7 @@ def run(world: World) -> tuple[int, dict]:
     body = world.config()
     path = world.root / "conf.json"
     path.write_text(json.dumps(body))
-    return main("run_all", "test", argv=["--conf", str(path), "--steps", "ownapp,swiggy,instore"]), body
+    return main("run_all", argv=["--conf", str(path), "--steps", "ownapp,swiggy,instore"]), body
 
 
 @pytest.mark.usefixtures("spark")

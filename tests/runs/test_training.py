@@ -1,6 +1,5 @@
 """Training: planted clusters are found, and prediction on the training rows gives the training labels."""
 
-import importlib.util
 import json
 import pickle
 from collections import Counter
@@ -11,11 +10,11 @@ import pandas as pd
 import pytest
 
 from blitz import config as configs
+from blitz.cli.main import main
 from blitz.errors import ConfigError, InputError
 from blitz.pipelines import SegmentRunner
 from blitz.training.microsegments import TrainingOptions, choose_plans, model_paths, train, write
 
-JOB = Path(__file__).resolve().parents[2] / "jobs/train_microsegments.py"
 A, B = "omnichannel_categ_base_product_coke_count", "omnichannel_weekend_order_count"
 FEATURES = [
     "ownapp_order_count",
@@ -194,19 +193,11 @@ def test_plans_and_paths(world):
     assert model_paths(config, items, "s3://models/new/") == {"plain": "s3://models/new/plain.pkl"}
 
 
-@pytest.fixture(scope="module")
-def job():
-    spec = importlib.util.spec_from_file_location("train_microsegments", JOB)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
-
-
-def test_the_job_prints_scores_sizes_and_hash(spark, world, job, tmp_path, capsys):
+def test_the_job_prints_scores_sizes_and_hash(spark, world, tmp_path, capsys):
     folder, _, _ = world
     out = tmp_path / "new"
     arguments = ["--conf", str(folder / "conf.json"), "--plan", "plain", "--k-range", "3:4", "--out", str(out)]
-    assert job(arguments) == 0
+    assert main("train_microsegments", arguments) == 0
     printed = capsys.readouterr().out
     card = json.loads((out / "plain.card.json").read_text())
     for expected in ("plain: 300 customers, 300 sampled, 5 features", "k = 3 (silhouette)", "0: 150  1: 90  2: 60",
@@ -216,7 +207,7 @@ def test_the_job_prints_scores_sizes_and_hash(spark, world, job, tmp_path, capsy
 
 
 @pytest.mark.parametrize("wrong", [["--k", "1"], ["--k-range", "5:2"], ["--k", "3", "--k-range", "2:3"], ["--max-rows", "0"]])  # fmt: skip
-def test_wrong_arguments_are_refused(job, world, wrong):
+def test_wrong_arguments_are_refused(world, wrong):
     with pytest.raises(SystemExit) as caught:
-        job(["--conf", str(world[0] / "conf.json"), *wrong])
+        main("train_microsegments", ["--conf", str(world[0] / "conf.json"), *wrong])
     assert caught.value.code == 2

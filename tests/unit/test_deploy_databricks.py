@@ -95,4 +95,4 @@ def test_elsewhere_a_failure_is_an_exit_code(monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         wheel_tasks.run_all()
     assert ended.value.code == 2 and "no/such.json" in capsys.readouterr().err
-    assert main("run_all", "test", argv=["--conf", "no/such.json", "--as-of", ""]) == 2
+    assert main("run_all", argv=["--conf", "no/such.json", "--as-of", ""]) == 2

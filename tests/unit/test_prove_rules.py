@@ -1,22 +1,18 @@
 """The proof as a job: exit codes, counts, and the counterexample of a file broken by hand."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
 
+from blitz.cli.main import main
 from blitz.segmentation.rules import default_rules
 
-JOB = Path(__file__).resolve().parents[2] / "jobs/prove_rules.py"
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="module")
-def prove_rules():
-    spec = importlib.util.spec_from_file_location("prove_rules", JOB)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+def prove_rules(argv: list[str]) -> int:
+    return main("prove_rules", argv)
 
 
 def broken(tmp_path, change) -> str:
@@ -31,7 +27,7 @@ def band_line(text: str, band: str) -> list[str]:
     return next(line.split() for line in text.splitlines() if line.startswith(f"{band} "))
 
 
-def test_the_built_in_rules_are_proven(prove_rules, capsys):
+def test_the_built_in_rules_are_proven(capsys):
     assert prove_rules([]) == 0
     printed = capsys.readouterr().out
     # u has one cut, c one, three or four flags: 2 * 2 * 8, 2 * 2 * 16; the last band has u with three cuts, no c
@@ -42,7 +38,7 @@ def test_the_built_in_rules_are_proven(prove_rules, capsys):
     assert "8.5 < unique_cat_base_count <= 11.5 and Breakfast_flag = 0" in printed
 
 
-def test_a_gap_names_the_cell_the_nearest_rule_and_what_fails(prove_rules, tmp_path, capsys):
+def test_a_gap_names_the_cell_the_nearest_rule_and_what_fails(tmp_path, capsys):
     path = broken(tmp_path, lambda bands: bands[0]["rules"].pop(2))
     assert prove_rules([path]) == 1
     out, err = capsys.readouterr()
@@ -54,7 +50,7 @@ def test_a_gap_names_the_cell_the_nearest_rule_and_what_fails(prove_rules, tmp_p
     assert "Proven" not in out
 
 
-def test_an_overlap_names_the_cell_and_the_rules(prove_rules, tmp_path, capsys):
+def test_an_overlap_names_the_cell_and_the_rules(tmp_path, capsys):
     path = broken(tmp_path, lambda bands: bands[0]["rules"][0]["conditions"].pop())
     assert prove_rules([path]) == 1
     out, err = capsys.readouterr()
@@ -64,19 +60,19 @@ def test_an_overlap_names_the_cell_and_the_rules(prove_rules, tmp_path, capsys):
     assert "matches Seg1_5_1 and Seg1_5_2" in err
 
 
-def test_a_gap_between_bands(prove_rules, tmp_path, capsys):
+def test_a_gap_between_bands(tmp_path, capsys):
     assert prove_rules([broken(tmp_path, lambda bands: bands[1].update(greater_than=6.5))]) == 1
     assert "ownapp_order_count in (5.5, 6.5] belong to no band" in capsys.readouterr().err
 
 
-def test_too_many_cells_are_said_so(prove_rules, tmp_path, capsys):
+def test_too_many_cells_are_said_so(tmp_path, capsys):
     wide = [{"column": f"c{at}_flag", "equals": 0} for at in range(22)]
     assert prove_rules([broken(tmp_path, lambda bands: bands[0]["rules"][0].update(conditions=wide))]) == 1
     assert "too many to prove" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", [None, "{", '{"bands": [{"name": "a"}]}'], ids=["missing", "not-json", "no-rules"])
-def test_an_unreadable_file_is_exit_2(prove_rules, tmp_path, capsys, text):
+def test_an_unreadable_file_is_exit_2(tmp_path, capsys, text):
     path = tmp_path / "other.json"
     if text is not None:
         path.write_text(text)
@@ -85,8 +81,8 @@ def test_an_unreadable_file_is_exit_2(prove_rules, tmp_path, capsys, text):
     assert "other.json" in err and not out
 
 
-def test_the_config_names_the_file_and_its_plan_is_checked(prove_rules, tmp_path, capsys):
-    text = (JOB.parents[1] / "conf/local.json").read_text()
+def test_the_config_names_the_file_and_its_plan_is_checked(tmp_path, capsys):
+    text = (CHECKOUT / "conf/local.json").read_text()
     body = json.loads(text)
     path = broken(tmp_path, lambda bands: bands[2]["rules"][0].update(segment="Renamed"))
     body["segmentation"]["rules_path"] = path

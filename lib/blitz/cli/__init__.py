@@ -1,1 +1,1 @@
-"""The commands: arguments, logs, exit codes, and what a person sees of a run."""
+"""The command line: one module per command, and what the commands share (arguments, logs, exit codes, sessions)."""

@@ -1,52 +1,47 @@
-"""The command line of the backfill: runs as of several dates."""
+"""Run the pipeline as of several dates, reading the raw files once.
+
+The outputs of each date are the same as those of a run as of that date.
+"""
 
 import argparse
-from collections.abc import Sequence
 
 from blitz.cli import console
-from blitz.cli.main import config_arguments, guarded, read_config, use
-from blitz.config import Config
+from blitz.cli.arguments import add_config_arguments, add_dry_run, apply_runtime_settings, read_config
+from blitz.cli.command import Command
+from blitz.cli.sessions import session_for
 from blitz.pipelines.context import new_run_id
 from blitz.run.backfill import STRIDES, backfill, require_own_places, run_dates
 from blitz.run.core import chosen_steps, preflight
-from blitz.spark.session import open_session
-
-DESCRIPTION = "The run as of several dates, the raw files read once; each date's outputs are those of a run of its own."
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run as of every date and return an exit code."""
-    parser = argparse.ArgumentParser(prog="backfill", description=DESCRIPTION, allow_abbrev=False)
-    config_arguments(parser, with_as_of=False)
-    parser.add_argument("--from", required=True, dest="first", metavar="DATE", help="the first run date (YYYY-MM-DD)")
-    parser.add_argument("--to", required=True, dest="last", metavar="DATE", help="the last day that may be a run date")
-    parser.add_argument("--every", choices=STRIDES, default="month", help="how far apart (default month)")
-    parser.add_argument("--steps", metavar="A,B", help="only these steps, as of run_all")
-    parser.add_argument("--scratch", metavar="DIR", help="folder for what the dates share, removed at the end")
-    parser.add_argument("--dry-run", action="store_true", help="check and print the plan; write nothing")
-    arguments = parser.parse_args(argv)
-    return guarded("backfill", lambda: _run(arguments))
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    add_config_arguments(parser, with_as_of=False)
+    add_dry_run(parser)
+    parser.add_argument("--from", required=True, dest="first", metavar="DATE", help="first run date (YYYY-MM-DD)")
+    parser.add_argument("--to", required=True, dest="last", metavar="DATE", help="latest possible run date")
+    parser.add_argument("--every", choices=STRIDES, default="month", help="interval between run dates (default month)")
+    parser.add_argument("--steps", metavar="A,B", help="run only these steps, as in run_all")
+    parser.add_argument("--scratch", metavar="DIR", help="folder for shared intermediate data, removed at the end")
 
 
-def _run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
+    """Run the steps as of each date and print the outputs."""
     steps = chosen_steps(arguments.steps)
     dates = run_dates(arguments.first, arguments.last, arguments.every)
-    configs: list[Config] = []
-    for each in dates:
-        arguments.as_of = each.isoformat()
-        configs.append(read_config(arguments))
-    first = use(configs[0])
+    configs = [read_config(arguments, each.isoformat()) for each in dates]
+    first = apply_runtime_settings(configs[0])
     require_own_places(configs, steps)
     ready = preflight(first, steps)
     if arguments.dry_run:
         print(f"Run dates: {', '.join(map(str, dates))}. As of the first:\n\n{console.plan(first, ready)}")
         return
-    session = open_session("blitz backfill", first.spark, first.run.s3_endpoint)
-    try:
-        done = backfill(configs, session.spark, ready, new_run_id(), arguments.scratch)
-    finally:
-        session.stop()
+    with session_for("backfill", first) as spark:
+        done = backfill(configs, spark, ready, new_run_id(), arguments.scratch)
     rows = [
         (str(each), r.step, r.output.rows, r.seconds, r.output.path) for each, results in done.items() for r in results
     ]
-    print(console.table(("Run date", "Output", "Rows", "Seconds", "Where"), rows))
+    print(console.table(("Run date", "Output", "Rows", "Seconds", "Path"), rows))
+
+
+command = Command("backfill", __doc__, add_arguments, run)

@@ -1,11 +1,12 @@
-"""The command line of the refresh: the run with order features that keep what cannot have changed."""
+"""Run the pipeline incrementally: order features that cannot have changed since the last refresh are kept."""
 
 import argparse
-from collections.abc import Sequence
 
 from pyspark.sql import SparkSession
 
-from blitz.cli.main import config_arguments, guarded, run_arguments, run_job
+from blitz.cli.arguments import add_run_arguments
+from blitz.cli.command import Command
+from blitz.cli.run_steps import run_and_report
 from blitz.config import Config
 from blitz.config.values import parse_date
 from blitz.errors import ConfigError
@@ -13,23 +14,16 @@ from blitz.pipelines.context import RunContext, StepResult
 from blitz.refresh.run import refresh
 from blitz.run.core import Preflight, chosen_steps
 
-DESCRIPTION = "The run with refreshed order features: what cannot have changed since the last refresh is kept."
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    add_run_arguments(parser)
+    text = "assert that orders before this local day did not change, in the raw files either"
+    parser.add_argument("--since", metavar="DATE", help=text)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Refresh and return an exit code."""
-    parser = argparse.ArgumentParser(prog="refresh", description=DESCRIPTION, allow_abbrev=False)
-    config_arguments(parser)
-    parser.add_argument(
-        "--since", metavar="DATE", help="orders before this local day are as they were, in raw files too"
-    )
-    parser.add_argument("--dry-run", action="store_true", help="check and print the plan; write nothing")
-    run_arguments(parser)
-    arguments = parser.parse_args(argv)
-    return guarded("refresh", lambda: _run(arguments))
-
-
-def _run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
+    """Refresh the order features and run the other steps in full."""
     steps = chosen_steps(arguments.steps)
     try:
         since = parse_date(arguments.since) if arguments.since else None
@@ -39,9 +33,12 @@ def _run(arguments: argparse.Namespace) -> None:
     def compute(config: Config, spark: SparkSession, ready: Preflight, context: RunContext) -> list[StepResult]:
         return refresh(config, spark, ready, context, since)
 
-    run_job("refresh", arguments, steps, compute, with_report=not arguments.no_report, check=_require_parquet)
+    run_and_report("refresh", arguments, steps, compute, with_report=not arguments.no_report, check=_require_parquet)
 
 
 def _require_parquet(config: Config) -> None:
     if config.run.format == "delta":
-        raise ConfigError(["run.format: a refresh keeps Parquet files; set parquet, or use run_all for Delta"])
+        raise ConfigError(["run.format: a refresh needs Parquet outputs; set parquet, or use run_all for Delta"])
+
+
+command = Command("refresh", __doc__, add_arguments, run)

@@ -1,32 +1,26 @@
-"""The command line of the report job: made again, or later, from the published outputs and the manifests."""
+"""Build the run report, one HTML page, from the published outputs and the manifests."""
 
 import argparse
-from collections.abc import Sequence
 
-from blitz.cli.main import config_arguments, guarded, read_config, use
+from blitz.cli.arguments import add_config_arguments, apply_runtime_settings, read_config
+from blitz.cli.command import Command
+from blitz.cli.sessions import session_for
 from blitz.report.make import make_report
-from blitz.spark.session import open_session
-
-DESCRIPTION = "The run report: one HTML page from the published outputs and the manifests of the run."
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Make the report and return an exit code."""
-    parser = argparse.ArgumentParser(prog="report", description=DESCRIPTION, allow_abbrev=False)
-    config_arguments(parser)
-    parser.add_argument("--items", action="store_true", help="count the items without a category: reads the raw lines")
-    parser.add_argument("--previous", metavar="JSON", help="compare with the report.json of this run")
-    arguments = parser.parse_args(argv)
-    return guarded("report", lambda: _run(arguments))
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    add_config_arguments(parser)
+    parser.add_argument("--items", action="store_true", help="also count items without a category in the raw lines")
+    parser.add_argument("--previous", metavar="JSON", help="report.json of the run to compare with")
 
 
-def _run(arguments: argparse.Namespace) -> None:
-    config = use(read_config(arguments))
-    session = open_session("blitz report", config.spark, config.run.s3_endpoint)
-    try:
-        path = make_report(
-            session.spark, config, items="all" if arguments.items else "keep", previous=arguments.previous
-        )
-    finally:
-        session.stop()
+def run(arguments: argparse.Namespace) -> None:
+    """Build the report and print its path."""
+    config = apply_runtime_settings(read_config(arguments))
+    with session_for("report", config) as spark:
+        path = make_report(spark, config, items="all" if arguments.items else "keep", previous=arguments.previous)
     print(f"Report:   {path}")
+
+
+command = Command("report", __doc__, add_arguments, run)

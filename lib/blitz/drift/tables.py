@@ -81,7 +81,7 @@ def alarms(body: Body, most: float) -> list[tuple[str, float]]:
     return sorted(((name, value) for name, value in found if value > most), key=lambda each: -each[1])
 
 
-def told(body: Body) -> str:
+def format_comparison(body: Body) -> str:
     """The comparison as a person reads it; the longest lists are cut, the files hold all."""
     same = {True: "the same", False: "others"}
     parts = [

@@ -11,7 +11,7 @@ MOST_PULLS = 8
 ACROSS = 3
 
 
-def told(body: Body) -> str:
+def format_explanation(body: Body) -> str:
     """The explanation as text; long lists of zeros and of weak pulls are counted, not shown."""
     parts = [f"Customer {body['customer']}", *_orders(body), _counts(body["counts"])]
     if body["dropped"]:

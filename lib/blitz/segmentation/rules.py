@@ -189,12 +189,21 @@ def segment_column(band: str, rules: RuleSet | None = None) -> Column:
 
 @dataclass(frozen=True)
 class BandProof:
-    """How a band's cells were covered: every cell by one rule, or ``problem`` names the first that is not."""
+    """How the rules cover the cells of a band; ``problem`` names the first cell that does not match exactly one rule.
+
+    ``per_segment`` counts the cells that match one rule, ``gaps`` those that match none.
+    """
 
     band: str
     cells: int
     per_segment: dict[str, int]
+    gaps: int
     problem: str | None
+
+    @property
+    def overlaps(self) -> int:
+        """The number of cells that match several rules."""
+        return self.cells - self.gaps - sum(self.per_segment.values())
 
 
 @dataclass(frozen=True)
@@ -287,20 +296,21 @@ def _prove_band(band: Band) -> BandProof:
     axes = {column: _axis(band, column) for column in band.columns}
     count = prod(len(axis) for axis in axes.values())
     if count > MOST_CELLS:
-        return BandProof(band.name, count, {}, f"{count:,} cells are too many to prove (at most {MOST_CELLS:,})")
+        return BandProof(band.name, count, {}, 0, f"{count:,} cells are too many to prove (at most {MOST_CELLS:,})")
     per_segment: dict[str, int] = dict.fromkeys((rule.segment for rule in band.rules), 0)
-    problem = None
+    gaps, problem = 0, None
     for cell in product(*axes.values()):
         values = {column: value for column, (_, value) in zip(axes, cell, strict=True)}
         matching = [rule for rule in band.rules if not rule.failed(values)]
         if len(matching) == 1:
             per_segment[matching[0].segment] += 1
-        elif problem is None:
-            problem = _counterexample(band, axes, cell, values, matching)
+            continue
+        gaps += not matching
+        problem = problem or _counterexample(band, axes, cell, values, matching)
     unused = [segment for segment, cells in per_segment.items() if cells == 0]
     if problem is None and unused:
         problem = f"no customer can be in {', '.join(unused)}"
-    return BandProof(band.name, count, per_segment, problem)
+    return BandProof(band.name, count, per_segment, gaps, problem)
 
 
 def _counterexample(

@@ -1,0 +1,72 @@
+"""Arguments that several commands share, and the config that they name."""
+
+import argparse
+from collections.abc import Callable
+
+from blitz import storage
+from blitz.cli.logs import log_to
+from blitz.config import Config, load_config
+from blitz.errors import ConfigError
+from blitz.run.core import STEPS
+
+
+def add_config_arguments(parser: argparse.ArgumentParser, with_as_of: bool = True) -> None:
+    """Add the arguments that name the config; ``--as-of`` unless the command has dates of its own."""
+    parser.add_argument("--conf", metavar="PATH", help="config file, e.g. conf/prod.json")
+    parser.add_argument("--feature_pipeline_config", metavar="PATH", help="config file of the feature pipeline alone")
+    parser.add_argument("--segmentation_config", metavar="PATH", help="config file of the segmentation alone")
+    if with_as_of:
+        parser.add_argument("--as-of", metavar="DATE", help="run date (YYYY-MM-DD), overrides current_run_date")
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the commands that run all steps."""
+    add_config_arguments(parser)
+    add_dry_run(parser)
+    parser.add_argument("--steps", metavar="A,B", help=f"run only these of {','.join(STEPS)}")
+    parser.add_argument("--no-report", action="store_true", help="do not build the report at the end")
+
+
+def add_dry_run(parser: argparse.ArgumentParser) -> None:
+    """Add ``--dry-run``."""
+    text = "check config, rules, input files and models, print the plan and write nothing"
+    parser.add_argument("--dry-run", action="store_true", help=text)
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """Return an argparse type: an integer that is not below ``least``."""
+
+    def integer(text: str) -> int:
+        if int(text) < least:
+            raise argparse.ArgumentTypeError(f"must be {least} or more")
+        return int(text)
+
+    return integer
+
+
+def has_config(arguments: argparse.Namespace) -> bool:
+    """Whether the arguments name a config."""
+    return bool(arguments.conf or arguments.feature_pipeline_config or arguments.segmentation_config)
+
+
+def read_config(arguments: argparse.Namespace, as_of: str | None = None) -> Config:
+    """Read the config that the arguments name, as of ``as_of`` or ``--as-of`` if given.
+
+    Raises ConfigError listing every problem.
+    """
+    if not has_config(arguments):
+        raise ConfigError(["no config given: --conf PATH, or --feature_pipeline_config P --segmentation_config P"])
+    return load_config(
+        conf=arguments.conf,
+        feature_pipeline=arguments.feature_pipeline_config,
+        segmentation=arguments.segmentation_config,
+        as_of=as_of or getattr(arguments, "as_of", None) or None,  # an empty job parameter means no date
+    )
+
+
+def apply_runtime_settings(config: Config) -> Config:
+    """Apply the config's debug log and S3 settings to this process; returns the config."""
+    if config.run.debug_log:
+        log_to(config.run.debug_log)
+    storage.configure(endpoint=config.run.s3_endpoint, region=config.run.s3_region)
+    return config

@@ -1,0 +1,40 @@
+"""Export segment lists as CSV for activation tools: a folder per segment or plan item, safe in a spreadsheet."""
+
+import argparse
+
+from blitz.cli.arguments import add_config_arguments, apply_runtime_settings, at_least, read_config
+from blitz.cli.command import Command
+from blitz.cli.sessions import session_for
+from blitz.export import KINDS, MOST_ROWS, Exported, export
+from blitz.text import table
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    add_config_arguments(parser)
+    parser.add_argument("--by", choices=KINDS, default="segment", help="a list per segment (default) or per plan item")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder or s3:// prefix; its lists are replaced")
+    text = f"maximum rows per file (default {MOST_ROWS:,})"
+    parser.add_argument("--max-rows", type=at_least(1), default=MOST_ROWS, metavar="N", help=text)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Export the lists and print a summary."""
+    config = apply_runtime_settings(read_config(arguments))
+    with session_for("export", config) as spark:
+        done = export(config, spark, arguments.by, arguments.out, arguments.max_rows)
+    print(format_export(done, arguments.by))
+
+
+def format_export(done: Exported, kind: str) -> str:
+    """Return the lists with their sizes and folders, and what was escaped or left out, as text."""
+    rows = [(name, count, done.folders[name]) for name, count in done.rows.items()]
+    lines = [table((f"Lists by {kind}", "Customers", "Folder"), rows), ""]
+    if done.unlisted:
+        lines.append(f"Customers without a {kind}, in no list: {done.unlisted:,}")
+    lines.append(f"Cells escaped for spreadsheets: {done.made_safe:,}")
+    lines.append(f"Written: {done.path}, {sum(done.rows.values()):,} rows in {done.files:,} files")
+    return "\n".join(lines)
+
+
+command = Command("export", __doc__, add_arguments, run)
