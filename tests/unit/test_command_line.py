@@ -36,7 +36,7 @@ def write(folder: Path, body: dict, name: str = "conf.json") -> str:
 
 
 def run_all(*arguments: str) -> int:
-    return main("run_all", "test", argv=[str(each) for each in arguments])
+    return main("run_all", argv=[str(each) for each in arguments])
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(config, tmp_path, capsys):
