@@ -17,7 +17,7 @@ def test_delta_and_s3a() -> None:
     path = os.pathsep.join(str(CHECKOUT / folder) for folder in ("lib", "tests", "tests/support"))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short"]
     ran = subprocess.run(
-        [*command, str(CHECKOUT / "tests/support/publish_with_jars.py")],
+        [*command, str(CHECKOUT / "tests/crash/publish_with_jars.py")],
         env=dict(os.environ, PYTHONPATH=path),
         cwd=CHECKOUT,
         capture_output=True,

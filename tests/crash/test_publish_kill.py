@@ -14,7 +14,6 @@ from blitz import storage
 from blitz.publish.files import recover
 from publish_helpers import NEW, OLD, seen
 from publish_helpers import put as put_rows
-from s3_fixtures import bucket, moto_server  # noqa: F401  (fixtures)
 
 pytestmark = pytest.mark.slow
 MOMENTS = 10
@@ -98,7 +97,7 @@ def test_killed_on_a_local_disk(script: str, tmp_path: Path) -> None:
     assert [name for name in os.listdir(tmp_path) if name != "t"] == []
 
 
-def test_killed_on_s3(bucket: str) -> None:  # noqa: F811
+def test_killed_on_s3(bucket: str) -> None:
     """10 s. What a reader sees meanwhile is the old or the new table, or a swap on record in the journal."""
     path = f"s3://{bucket}/t"
     length = length_of(QUICK, path)

@@ -13,7 +13,7 @@ from blitz.publish.files import recover
 from blitz.publish.months import MONTH, month_of, publishing_months
 from blitz.publish.tables import Published
 from publish_helpers import Death, Machine, Rows, seen, write_rows
-from s3_fixtures import Calls, bucket, bury, calls, moto_server  # noqa: F401  (fixtures among them)
+from s3_fixtures import Calls, bury
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -63,12 +63,13 @@ def test_a_missing_file_to_keep_leaves_the_old_table(output: str) -> None:
     assert names(output) == before and seen(output) == {"old": 60}
 
 
-def test_death_at_every_call_on_s3(bucket: str, calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_death_at_every_call_on_s3(bucket: str, calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publish_s3, "THREADS", 1)
     old, new, outcomes = {"old": 60}, {"old": 30, "new": 30}, []
     for last in range(1, 1000, 7):
         path = f"s3://{bucket}/{last}/t"
-        put("old", ("2025-05", "2025-06"), path, "r1")
+        for month in ("2025-05", "2025-06"):
+            write_rows(Rows("old", job=month, name=f"{month}-part"), path)
         keep, machine = names(path, "2025-05"), Machine(last)
         try:
             with calls.before(machine.tick):

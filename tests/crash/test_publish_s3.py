@@ -5,20 +5,19 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
 
 from blitz import storage
 from blitz.errors import PublishError
 from blitz.publish import s3 as publish_s3
 from blitz.publish.files import recover
 from blitz.storage.s3 import split
-from publish_helpers import NEW, OLD, Death, Machine, put, seen, write_rows
-from s3_fixtures import Calls, bucket, bury, calls, moto_server  # noqa: F401  (fixtures among them)
+from publish_helpers import NEW, OLD, Death, Machine, Rows, put, seen, write_rows
+from s3_fixtures import Calls, bury, failing
 
 
-def keys(path: str) -> list[str]:
-    """Every key of the bucket, hidden ones too."""
-    return [item.key for item in storage.s3_files().objects(split(path)[0], "", path)]
+def keys(path: str, below: str = "") -> list[str]:
+    """The keys of the bucket, hidden ones too; with ``below``, those with this prefix."""
+    return [item.key for item in storage.s3_files().objects(split(path)[0], below, path)]
 
 
 def uploads(path: str) -> list[Any]:
@@ -29,7 +28,7 @@ def table_keys(tag: str) -> list[str]:
     return ["out/t/_SUCCESS"] + [f"out/t/part-{part:05}-{tag}.snappy.parquet" for part in range(3)]
 
 
-def test_publish_and_replace(bucket: str) -> None:  # noqa: F811
+def test_publish_and_replace(bucket: str) -> None:
     path = f"s3://{bucket}/out/t/"
     first = put("old", path)
     assert (first.path, first.rows, first.files) == (path, 30, 3) and first.bytes > 500
@@ -38,7 +37,7 @@ def test_publish_and_replace(bucket: str) -> None:  # noqa: F811
     assert keys(path) == table_keys("new") and seen(path) == NEW and uploads(path) == []
 
 
-def test_large_objects_are_copied_in_parts(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_large_objects_are_copied_in_parts(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publish_s3, "PART_BYTES", 5 * 1024 * 1024)
     data = bytes(range(256)) * 4096 * 11 + b"end"
 
@@ -51,14 +50,14 @@ def test_large_objects_are_copied_in_parts(bucket: str, monkeypatch: pytest.Monk
     assert storage.s3_files().head(bucket, "out/t/part-big.bin", "s3://x").etag.endswith('-3"')  # type: ignore[union-attr]
 
 
-def test_replaces_the_single_file_of_pandas(bucket: str) -> None:  # noqa: F811
+def test_replaces_the_single_file_of_pandas(bucket: str) -> None:
     path = f"s3://{bucket}/out/t"
     storage.write_bytes(path, b"PAR1....PAR1")
     put("new", path)
     assert keys(path) == table_keys("new")
 
 
-def test_replaces_a_delta_table_with_parquet(bucket: str) -> None:  # noqa: F811
+def test_replaces_a_delta_table_with_parquet(bucket: str) -> None:
     path = f"s3://{bucket}/out/t"
     for name in ("_delta_log/00000000000000000000.json", "aB/part-0.parquet", "part-1.parquet"):
         storage.write_bytes(f"{path}/{name}", b"x")
@@ -66,7 +65,7 @@ def test_replaces_a_delta_table_with_parquet(bucket: str) -> None:  # noqa: F811
     assert keys(path) == table_keys("new")
 
 
-def test_foreign_content_is_never_replaced(bucket: str) -> None:  # noqa: F811
+def test_foreign_content_is_never_replaced(bucket: str) -> None:
     storage.write_bytes(f"s3://{bucket}/a/notes.txt", b"x")
     storage.write_bytes(f"s3://{bucket}/b/deep/part-0.parquet", b"x")
     for path, message in {"a/notes.txt": "not Parquet", "a": "notes.txt", "b": "deep"}.items():
@@ -77,7 +76,7 @@ def test_foreign_content_is_never_replaced(bucket: str) -> None:  # noqa: F811
         put("new", f"s3://{bucket}/")
 
 
-def test_a_missing_bucket_is_one_line(moto_server: str) -> None:  # noqa: F811
+def test_a_missing_bucket_is_one_line(moto_server: str) -> None:
     with pytest.raises(
         PublishError, match="^s3://none/t: could not be published: .*there is no bucket 'none'"
     ) as caught:
@@ -91,11 +90,7 @@ def visible(path: str) -> dict[str, int]:
 
 @pytest.mark.parametrize(("before", "after"), [("table", "publish"), ("table", "recover"), ("nothing", "recover")])
 def test_death_at_every_call(
-    before: str,
-    after: str,
-    bucket: str,  # noqa: F811
-    calls: Calls,  # noqa: F811
-    monkeypatch: pytest.MonkeyPatch,
+    before: str, after: str, bucket: str, calls: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publish_s3, "THREADS", 1)
     parts = 2  # the calls grow with the files, the tests with their square
@@ -104,7 +99,7 @@ def test_death_at_every_call(
     for last in range(1, 1000):
         path = f"s3://{bucket}/{last}/t"
         if before == "table":
-            put("old", path, parts=parts)
+            write_rows(Rows("old", parts=parts), path)
         machine = Machine(last)
         try:
             with calls.before(machine.tick):
@@ -122,30 +117,18 @@ def test_death_at_every_call(
             recover(path)
             outcomes.append(visible(path))
             assert outcomes[-1] in (first, NEW)
-        assert [key for key in keys(path) if key.startswith(f"{last}/.")] == [] and uploads(path) == []
+        assert keys(path, f"{last}/.") == [] and uploads(path) == []
     assert machine.calls > 20 and 0 < gaps < 12
     if after == "recover":
         assert first in outcomes and NEW in outcomes and outcomes == sorted(outcomes, key=lambda found: found == NEW)
-
-
-def failing(name: str, code: str, at: int) -> Any:
-    """A hook for ``Calls`` by which S3 answers an error to the ``at``-th call of a name, to that one alone."""
-    found: list[str] = []
-
-    def hook(call: str) -> None:
-        found.append(call)
-        if call == name and found.count(name) == at:
-            raise ClientError({"Error": {"Code": code}}, name)
-
-    return hook
 
 
 @pytest.mark.parametrize(("call", "expected"), [("UploadPartCopy", OLD), ("CompleteMultipartUpload", NEW)])
 def test_a_broken_network_rolls_back_or_forward(
     call: str,
     expected: dict[str, int],
-    bucket: str,  # noqa: F811
-    calls: Calls,  # noqa: F811
+    bucket: str,
+    calls: Calls,
 ) -> None:
     """An error in one call, the others working: the run itself cleans up before it ends."""
     path = f"s3://{bucket}/out/t"
@@ -156,7 +139,7 @@ def test_a_broken_network_rolls_back_or_forward(
     assert keys(path) == table_keys(next(iter(expected)))
 
 
-def test_expired_copies_are_reported(bucket: str, calls: Calls) -> None:  # noqa: F811
+def test_expired_copies_are_reported(bucket: str, calls: Calls) -> None:
     path = f"s3://{bucket}/out/t"
     put("old", path)
     journal = f"s3://{bucket}/out/.t.blitz.journal"
@@ -170,7 +153,7 @@ def test_expired_copies_are_reported(bucket: str, calls: Calls) -> None:  # noqa
         put("new", path, "r2")
 
 
-def test_of_two_runs_at_once_one_fails_clearly(bucket: str) -> None:  # noqa: F811
+def test_of_two_runs_at_once_one_fails_clearly(bucket: str) -> None:
     path = f"s3://{bucket}/out/t"
 
     def write_and_meet(df: Any, folder: str) -> None:
@@ -182,7 +165,7 @@ def test_of_two_runs_at_once_one_fails_clearly(bucket: str) -> None:  # noqa: F8
     assert keys(path) == table_keys("old")
 
 
-def test_a_run_that_lost_its_lock_publishes_nothing(bucket: str) -> None:  # noqa: F811
+def test_a_run_that_lost_its_lock_publishes_nothing(bucket: str) -> None:
     path = f"s3://{bucket}/out/t"
     put("old", path)
 

@@ -22,7 +22,7 @@ import pytest
 
 from blitz import storage
 from blitz_sample.generate import write_sample
-from s3_fixtures import HADOOP_AWS, aws_environment, free_port, moto_server  # noqa: F401  (a fixture among them)
+from s3_fixtures import HADOOP_AWS, aws_environment, free_port
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +49,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def buckets(moto_server: str, sample: Path) -> Any:  # noqa: F811
+def buckets(moto_server: str, sample: Path) -> Any:
     """The sample at the places where conf/prod.json looks: those of conf/local.json, key by key."""
     client = boto3.client("s3", endpoint_url=moto_server)
     prod = dict(strings(json.loads(PROD.read_text())))
@@ -92,7 +92,7 @@ def message_of(done: subprocess.CompletedProcess[str]) -> str:
     return said[said.index("run_all: ") :]
 
 
-def test_conf_prod_as_it_stands(moto_server: str, buckets: Any, sample: Path) -> None:  # noqa: F811
+def test_conf_prod_as_it_stands(moto_server: str, buckets: Any, sample: Path) -> None:
     """A minute and a half."""
     done, _ = run(moto_server, 400)
     assert done.returncode == 0, done.stdout[-5000:]
@@ -116,7 +116,7 @@ def test_conf_prod_as_it_stands(moto_server: str, buckets: Any, sample: Path) ->
     assert not words & {code for code in mapping["customer_code_ty"] if len(code) > 4}
 
 
-def test_a_missing_model(moto_server: str, buckets: Any) -> None:  # noqa: F811
+def test_a_missing_model(moto_server: str, buckets: Any) -> None:
     """10 s."""
     key = "Modelling/Artifacts/kmeans_segmentation_6_15_03.pkl"
     buckets.delete_object(Bucket="blitz-mcdelivery", Key=key)

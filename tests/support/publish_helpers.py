@@ -24,6 +24,7 @@ class Rows:
     rows: int = 30
     columns: list[str] = field(default_factory=lambda: ["id", "which one"])
     job: str = ""  # in the names of the files, as Spark does it; by default the tag
+    name: str = "part"  # how the names of the files begin
     parts: int = 3
 
 
@@ -34,7 +35,7 @@ def write_rows(df: Any, folder: str, before: Callable[[], None] = lambda: None) 
         sink = pa.BufferOutputStream()
         pq.write_table(pa.table({"id": ids, "which one": [df.tag] * len(ids)}), sink)
         before()
-        name = f"part-{part:05}-{df.job or df.tag}.snappy.parquet"
+        name = f"{df.name}-{part:05}-{df.job or df.tag}.snappy.parquet"
         storage.write_bytes(f"{folder}/{name}", sink.getvalue().to_pybytes())
     before()
     storage.write_bytes(f"{folder}/_SUCCESS", b"")

@@ -1,6 +1,6 @@
-"""An S3 of our own for tests: moto's server on a free loopback port.
+"""An S3 server for tests: moto's server on a free loopback port.
 
-Use it by ``from s3_fixtures import moto_server`` (the import registers the fixture) or ``pytest_plugins``.
+The fixtures are registered by ``tests/crash/conftest.py``.
 """
 
 import json
@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from typing import Any
 from urllib.error import URLError
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from blitz import storage
 from blitz.errors import InputError
@@ -23,7 +25,7 @@ HADOOP_AWS = "org.apache.hadoop:hadoop-aws:3.4.1"  # the Hadoop version that pys
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on at the moment."""
+    """A loopback port that no process listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -31,7 +33,7 @@ def free_port() -> int:
 
 @contextmanager
 def running_moto() -> Iterator[str]:
-    """moto's server for the length of the block; gives its endpoint URL."""
+    """moto's server for the block; yields its endpoint URL."""
     endpoint = f"http://127.0.0.1:{(port := free_port())}"
     command = [sys.executable, "-c", "from moto.server import main; main()", "-H", "127.0.0.1", "-p", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -76,48 +78,52 @@ def s3a_conf(endpoint: str) -> dict[str, str]:
     }
 
 
-@pytest.fixture(scope="module")
-def moto_server() -> Iterator[str]:
-    """The endpoint of a running S3 without buckets, for the module's tests; the AWS_* environment points at it."""
-    patch = pytest.MonkeyPatch()
+@pytest.fixture(scope="session")
+def moto_endpoint() -> Iterator[str]:
+    """The endpoint of one S3 server for all tests."""
     with running_moto() as endpoint:
-        for name, value in aws_environment(endpoint).items():
+        yield endpoint
+
+
+@pytest.fixture(scope="module")
+def moto_server(moto_endpoint: str) -> Iterator[str]:
+    """The endpoint of the server, with the AWS_* environment and ``storage`` pointing at it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in aws_environment(moto_endpoint).items():
             patch.setenv(name, value)
         patch.delenv("AWS_PROFILE", raising=False)
         patch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
         storage.configure()
-        try:
-            yield endpoint
-        finally:
-            patch.undo()
-            storage.configure()
+        yield moto_endpoint
+    storage.configure()
 
 
 @pytest.fixture
 def bucket(moto_server: str) -> str:
-    """A fresh bucket of moto's server; gives its name."""
+    """The name of a new bucket."""
     name = f"bucket-{time.time_ns()}"
     boto3.client("s3", endpoint_url=moto_server).create_bucket(Bucket=name)
     return name
 
 
-class Calls:
-    """The S3 calls of this process, which a test can count or make fail before they are sent.
+Hook = Callable[[str, Mapping[str, Any]], object]  # gets the name of a call (``PutObject`` …) and its parameters
 
-    ``before(hook)`` calls ``hook`` with the name of each call in the block (``PutObject`` …), listings left out.
-    """
+
+class Calls:
+    """The S3 calls of this process, which a test can count, or let fail before they are sent."""
 
     def __init__(self, session: boto3.Session) -> None:
-        self._hook: Callable[[str], None] | None = None
-        session.events.register("before-call.s3", self._observe)
+        self._hook: Hook | None = None
+        session.events.register("provide-client-params.s3", self._observe)
 
-    def _observe(self, event_name: str, **_: object) -> None:
+    def _observe(self, event_name: str, params: Mapping[str, Any], **_: object) -> None:
         name = event_name.rpartition(".")[2]
         if self._hook and not name.startswith("List"):
-            self._hook(name)
+            self._hook(name, params)
 
     @contextmanager
-    def before(self, hook: Callable[[str], None]) -> Iterator[None]:
+    def before(self, hook: Hook) -> Iterator[None]:
+        """Call ``hook`` before each call of the block, listings left out."""
         self._hook = hook
         try:
             yield
@@ -127,12 +133,24 @@ class Calls:
 
 @pytest.fixture
 def calls(moto_server: str) -> Iterator[Calls]:
-    """Calls of this process on moto's server; see ``Calls``."""
+    """The calls of this process on the server; see ``Calls``."""
     session = boto3.Session()
-    made = Calls(session)
+    observed = Calls(session)
     storage.configure(boto3_session=session)
-    yield made
+    yield observed
     storage.configure()
+
+
+def failing(name: str, code: str, at: int = 1) -> Hook:
+    """A hook by which S3 answers an error to the ``at``-th call of a name, and to that one alone."""
+    found: list[str] = []
+
+    def hook(call: str, _: Mapping[str, Any]) -> None:
+        found.append(call)
+        if call == name and found.count(name) == at:
+            raise ClientError({"Error": {"Code": code}}, name)
+
+    return hook
 
 
 def bury(path: str) -> None:

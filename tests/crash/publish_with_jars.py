@@ -8,8 +8,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
@@ -22,13 +23,13 @@ from blitz.publish.delta import restoring
 from blitz.publish.files import recover
 from blitz.publish.tables import Format, Published, publish, publishing, read_output
 from publish_helpers import Death, seen
-from s3_fixtures import Calls, bucket, bury, calls, moto_server, s3a_conf  # noqa: F401  (fixtures among them)
+from s3_fixtures import Calls, bury, s3a_conf
 
 DELTA = "io.delta:delta-spark_2.13:4.0.1"
 
 
 @pytest.fixture(scope="module")
-def jars(moto_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:  # noqa: F811
+def jars(moto_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     conf = s3a_conf(moto_server)
     conf["spark.jars.packages"] += f",{DELTA}"
     conf["spark.sql.extensions"] = "io.delta.sql.DeltaSparkSessionExtension"
@@ -168,7 +169,7 @@ def test_delta_out_of_reach(jars: SparkSession, tmp_path: Path) -> None:
     assert tags(jars, path, "delta") == {"old": 30}
 
 
-def test_readers_of_s3_while_the_table_changes(jars: SparkSession, bucket: str) -> None:  # noqa: F811
+def test_readers_of_s3_while_the_table_changes(jars: SparkSession, bucket: str) -> None:
     """Between the old and the new table a reader of S3 may find rows of both; how long that lasts is printed."""
     path = f"s3://{bucket}/t"
     put(frame(jars, "old"), path, "parquet")
@@ -194,8 +195,8 @@ def test_readers_of_s3_while_the_table_changes(jars: SparkSession, bucket: str) 
 
 def test_dead_between_the_copies(
     jars: SparkSession,
-    bucket: str,  # noqa: F811
-    calls: Calls,  # noqa: F811
+    bucket: str,
+    calls: Calls,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A new Delta table over Parquet on S3: the run dies after the point of no return, recover completes the swap."""
@@ -204,7 +205,7 @@ def test_dead_between_the_copies(
     put(frame(jars, "old"), path, "parquet")
     completed: list[str] = []
 
-    def die(call: str) -> None:
+    def die(call: str, _: Mapping[str, Any]) -> None:
         completed.extend([call] if call == "CompleteMultipartUpload" else [])
         if len(completed) > 1:
             raise Death
