@@ -103,13 +103,13 @@ def seconds(work: Callable[[], Any]) -> float:
 def measure(runner: SegmentRunner) -> dict[str, float]:
     """Seconds per step: cold, then the median of warm runs."""
     found = {
-        "segments, cold": seconds(runner.run_rule_pipeline),
-        "micro-segments, cold": seconds(runner.run_microsegments_from_config),
+        "segments, cold": seconds(runner.publish_segments),
+        "micro-segments, cold": seconds(runner.publish_microsegments),
     }
-    found["segments, warm"] = statistics.median(seconds(runner.run_rule_pipeline) for _ in range(REPEATS))
+    found["segments, warm"] = statistics.median(seconds(runner.publish_segments) for _ in range(REPEATS))
     for name, changed in VARIANTS.items():
         with changed():
-            found[name] = statistics.median(seconds(runner.run_microsegments_from_config) for _ in range(REPEATS))
+            found[name] = statistics.median(seconds(runner.publish_microsegments) for _ in range(REPEATS))
     return found
 
 
@@ -138,7 +138,7 @@ def main() -> None:
     session = open_session("segments benchmark", start)
     runner = SegmentRunner(config, session.spark)
     found = measure(runner)
-    scored = runner.results["microsegments"].output.rows
+    scored = runner.publish_microsegments().output.rows
     session.stop()
     text = markdown_table(("", "seconds"), [[name, f"{took:.1f}"] for name, took in found.items()])
     head = f"{arguments.customers:,} customers, {len(config.segmentation.micro_plan)} plans, {scored:,} rows scored"

@@ -66,13 +66,20 @@ class StepError(BlitzError):
         step: the name of the step.
         cause: what it raised; its exit code is that of the run.
         reason: the cause in words.
-        hint: how to resume the run, where some of its steps are done.
+        hint: how to resume the run, where some of its steps are done; a traceback shows it as well.
     """
 
-    def __init__(self, step: str, cause: Exception, reason: str, hint: str | None = None) -> None:
+    def __init__(self, step: str, cause: BaseException, reason: str, hint: str | None = None) -> None:
+        super().__init__(f"{step}: {reason}")
         self.step, self.cause, self.hint = step, cause, hint
-        self.exit_code = cause.exit_code if isinstance(cause, BlitzError) else 1
-        super().__init__(f"{step}: {reason}" + (f"\n{hint}" if hint else ""))
+        self.exit_code = cause.exit_code if isinstance(cause, BlitzError) else BlitzError.exit_code
+        if hint:
+            self.add_note(hint)
+
+    @property
+    def is_unexpected(self) -> bool:
+        """Whether the cause is no error of ours, so that its traceback may help."""
+        return not isinstance(self.cause, BlitzError)
 
 
 def by_reason(affected: Mapping[str, Sequence[str]]) -> list[str]:

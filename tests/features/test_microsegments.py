@@ -8,7 +8,7 @@ import pytest
 from sklearn.cluster import KMeans
 from sklearn.preprocessing import StandardScaler
 
-from blitz.errors import InputError, PayloadError
+from blitz.errors import InputError
 from blitz.pipelines import SegmentRunner
 
 A, B = "omnichannel_categ_base_product_coke_count", "omnichannel_weekend_order_count"
@@ -96,7 +96,7 @@ def test_plans_capping_renames_and_nulls(spark, tmp_path, table):
     frame, segments = table
     models = {"segment_a_model": model(1), "segment_b_model": model(2, FEATURES[:3], clusters=4)}
     runner = SegmentRunner(body(tmp_path, PLAN, models), spark)
-    runner.run_microsegments_from_config()
+    details = runner.publish_microsegments().details["clusters"]
     stored = pd.read_parquet(tmp_path / "micro.par")
     assert list(stored.columns) == ["algonomy_id", "microcluster", "Segment", *COLUMNS[1:]]
     both, one = np.isin(segments, ["Seg1_5_6", "Seg1_5_5"]), segments == "Seg1_5_5"
@@ -107,7 +107,6 @@ def test_plans_capping_renames_and_nulls(spark, tmp_path, table):
     found = {name: dict(zip(g["algonomy_id"], g["microcluster"], strict=True)) for name, g in stored.groupby("Segment")}
     assert found == expected  # a customer of both has two rows; nobody and off have none
     assert by_hand(frame[both], models["segment_a_model"], is_capped=False) != expected["capped"]
-    details = runner.results["microsegments"].details["clusters"]
     assert details["nobody"] == [0, 0, 0] and sum(details["capped"]) == both.sum()
     kept = stored[stored.Segment == "plain"].drop(columns=["microcluster", "Segment"]).sort_values("algonomy_id")
     original = frame[one].sort_values("algonomy_id")
@@ -163,7 +162,7 @@ def test_missing_features_name_feature_plan_and_renames(spark, tmp_path):
 @pytest.mark.parametrize("key", ["kmeans", "scaler", "features"])
 def test_a_payload_that_lacks_a_key_publishes_nothing(spark, tmp_path, key):
     payload = {name: value for name, value in model(1).items() if name != key}
-    with pytest.raises(PayloadError, match=f"segment_a_model.*{key}"):
+    with pytest.raises(InputError, match=f"segment_a_model.*{key}"):
         SegmentRunner(body(tmp_path, PLAN[:1], {"segment_a_model": payload}), spark).run_microsegments_from_config()
     assert not (tmp_path / "micro.par").exists()
 

@@ -61,14 +61,18 @@ def features(tmp_path):
 @pytest.mark.usefixtures("features")
 def test_the_rule_pipeline_end_to_end(spark, tmp_path):
     runner = SegmentRunner(body(tmp_path), spark)
-    published = runner.run_rule_pipeline()
-    assert published.columns == ["algonomy_id", "Segment"]
+    original, combined = runner.run_rule_pipeline()
+    assert set(original.columns) == set(COLUMNS) and combined.columns == ["algonomy_id", "Segment"]
+    assert not (tmp_path / "out/segments.par").exists()  # it publishes nothing
+    result = runner.publish_segments()
     stored = pd.read_parquet(tmp_path / "out/segments.par").sort_values("algonomy_id")
     assert list(stored.itertuples(index=False, name=None)) == [(row[0], row[-1]) for row in ROWS if row[-1]]
-    (account,) = runner.results["segments"].accounts
+    assert sorted(map(tuple, combined.collect())) == list(stored.itertuples(index=False, name=None))
+    assert {row["algonomy_id"] for row in original.collect()} == set(stored["algonomy_id"])
+    (account,) = result.accounts
     assert (account.read, account.kept) == (11, 9)
     assert {k: v for k, v in account.dropped.items() if v} == {"over_100_orders": 1, "no_category": 1}
-    assert ("Seg1_5_1", 2, 4) in runner.results["segments"].details["bands"]["1_5"]
+    assert ("Seg1_5_1", 2, 4) in result.details["bands"]["1_5"]
 
 
 @pytest.mark.usefixtures("features")
@@ -101,7 +105,9 @@ def test_the_id_is_never_a_flag(spark, tmp_path, features):
 def test_a_band_gives_summary_and_assignments(spark, tmp_path):
     runner = SegmentRunner(body(tmp_path), spark)
     table = runner.rename_cols(runner.create_flags(runner.load_data()))
-    summary, assignments = runner.run_rule_segmentation(table, "1_5")
+    bands = runner.run_rule_segmentation(table)
+    assert list(bands) == ["1_5", "6_15", "15_plus"]
+    summary, assignments = bands["1_5"]["summary"], bands["1_5"]["assignments"]
     assert sorted(map(tuple, assignments.collect())) == [(r[0], r[-1]) for r in ROWS if str(r[-1]).startswith("Seg1_5")]
     rows = summary.collect()
     assert summary.columns == ["Segment", "Customer Count", "Total Orders", "Avg Orders per Customer"]
@@ -119,7 +125,7 @@ def test_the_average_is_rounded_as_numpy_rounds(spark, tmp_path):
     frame.to_parquet(tmp_path / "customers.parquet", index=False)
     runner = SegmentRunner(body(tmp_path), spark)
     table = runner.rename_cols(runner.create_flags(runner.load_data()))
-    first = runner.run_rule_segmentation(table, "1_5").summary.collect()[0]
+    first = runner.run_rule_segmentation(table)["1_5"]["summary"].collect()[0]
     assert tuple(first) == ("Seg1_5_1", 8, 17, 2.12)
 
 
@@ -129,7 +135,7 @@ def test_nan_is_missing_and_no_large_number(spark, tmp_path, features):
     nan_rows = spark.createDataFrame(frame)  # keeps NaN, where Parquet by pandas would write null
     nan_rows.write.parquet(f"{tmp_path}/nan.parquet")
     runner = SegmentRunner(body(tmp_path, input_path=f"{tmp_path}/nan.parquet"), spark)
-    found = {row[0]: row[1] for row in runner.run_rule_pipeline().collect()}
+    found = {row[0]: row[1] for row in runner.run_rule_pipeline()[1].collect()}
     assert found["0011"] == "Seg1_5_1"
 
 
@@ -138,11 +144,11 @@ def test_a_missing_column_warns_until_a_rule_needs_it(spark, tmp_path, caplog):
     logging.getLogger("blitz").propagate = True
     runner = SegmentRunner(body(tmp_path, cols_to_keep=[*COLUMNS[:5], "no_such_column"]), spark)
     with caplog.at_level(logging.WARNING, logger="blitz"):
-        assert runner.run_rule_pipeline().count() == 9
+        assert runner.publish_segments().output.rows == 9
     assert "no_such_column" in caplog.text
     lacking = SegmentRunner(body(tmp_path, convert_to_flag=[n for n in COUNTS if "Lunch" not in n]), spark)
     with pytest.raises(InputError, match="the rules need Lunch_flag"):
-        lacking.run_rule_pipeline()
+        lacking.publish_segments()
     assert pd.read_parquet(tmp_path / "out/segments.par").shape == (9, 2)  # the last good output stands
 
 
@@ -159,9 +165,9 @@ def test_no_customers_at_all(spark, tmp_path, features):
         tmp_path / "customers.parquet", index=False
     )
     runner = SegmentRunner(body(tmp_path), spark)
-    assert runner.run_rule_pipeline().count() == 0
+    assert runner.publish_segments().output.rows == 0
     table = runner.rename_cols(runner.create_flags(runner.load_data()))
-    rows = runner.run_rule_segmentation(table, "15_plus").summary.collect()
+    rows = runner.run_rule_segmentation(table)["15_plus"]["summary"].collect()
     assert [tuple(row)[1:] for row in rows] == [(0, 0, None)] * 9
 
 
@@ -171,7 +177,9 @@ def test_the_rules_of_a_band_stand_in_one_place(spark, tmp_path):
         "algonomy_id", "ownapp_order_count", 0.01, 0.99,
     )  # fmt: skip
     assert [rule.segment for rule in rules_for_band("15_plus")] == [f"Seg15_plus_{at}" for at in range(1, 10)]
-    assert runner.rules_for_band("1_5") == rules_for_band("1_5")
+    assert runner.rules_for_band("1_5") == runner._rules_for_band("1_5") == rules_for_band("1_5")
+    assert runner.config["output_segments_path"] == f"{tmp_path}/out/segments.par"
+    assert runner.config.get("no_such_key") is None and runner.config.get("lower_q") == 0.01
 
 
 def test_save_segments_takes_a_frame_of_ones_own(spark, tmp_path):

@@ -15,7 +15,8 @@ import plans
 from blitz.cli.main import main
 from blitz.config import load_config
 from blitz.run import backfill as backfills
-from blitz.run.core import chosen_steps, preflight
+from blitz.run.preflight import preflight
+from blitz.run.steps import chosen_steps
 from world import World
 
 CHANNELS = ("ownapp", "swiggy", "instore")

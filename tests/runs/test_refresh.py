@@ -26,7 +26,8 @@ from blitz.refresh import mapping as refresh_mapping
 from blitz.refresh.mapping import KeptMapping, mapping_copy
 from blitz.refresh.run import refresh
 from blitz.refresh.state import ChannelState, MappingCopy, changes, why_full
-from blitz.run.core import chosen_steps, preflight
+from blitz.run.preflight import preflight
+from blitz.run.steps import chosen_steps
 from blitz.storage import FileInfo
 from world import INSTORE_LINE, INSTORE_ORDER, LINE, ORDER, World
 

@@ -124,7 +124,7 @@ def test_the_pipeline_gives_every_row_its_leaf(spark, world, learned, tmp_path):
     assert load_rules(f"{tmp_path}/rules.json") == learned.rules
     segmentation = config.segmentation.model_copy(update={"rules_path": f"{tmp_path}/rules.json"})
     runner = SegmentRunner(config.model_copy(update={"segmentation_body": segmentation}), spark)
-    found = dict(runner.run_rule_pipeline().toPandas()[["algonomy_id", "Segment"]].itertuples(index=False))
+    found = dict(runner.run_rule_pipeline()[1].toPandas()[["algonomy_id", "Segment"]].itertuples(index=False))
     assert len(found) == ROWS
 
     def by_hand(row) -> str | None:

@@ -34,7 +34,7 @@ def test_two_steps_that_fail_are_both_told(world, capsys):
     said = capsys.readouterr().err
     assert code == 1
     assert "run_all: failed: swiggy: swiggy orders: 50.00% of 2 rows cannot be read" in said
-    assert "failed, too: instore: instore orders: 50.00% of 2 rows cannot be read" in said
+    assert "also failed: instore: instore orders: 50.00% of 2 rows cannot be read" in said
 
 
 @pytest.mark.usefixtures("spark")
@@ -42,6 +42,6 @@ def test_a_step_ends_whole_where_the_one_beside_it_fails(world, capsys):
     world.order("swiggy", id=12, order_placed_datetime=None)
     code, body = run(world)
     said = capsys.readouterr().err
-    assert code == 1 and "failed: swiggy" in said and "failed, too" not in said
+    assert code == 1 and "failed: swiggy" in said and "also failed" not in said
     rows = pd.read_parquet(body["feature_pipeline"]["instore"]["output_path"])
     assert list(rows["order_id"]) == ["900"]

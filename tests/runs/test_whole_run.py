@@ -85,7 +85,7 @@ HASH_BEFORE_AND_AFTER_AN_EDIT = """
 import sys
 from pathlib import Path
 import blitz
-from blitz.run.core import code_hash
+from blitz.run.manifest import code_hash
 
 print(code_hash())
 with open(Path(blitz.__file__).parent / sys.argv[1], "a") as file:

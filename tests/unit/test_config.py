@@ -12,10 +12,9 @@ import pytest
 from blitz.config import (
     Config,
     add_months,
-    feature_pipeline_of,
+    config_of,
     load_config,
     nearest,
-    segmentation_of,
     validate_segments,
 )
 from blitz.config.paths import location
@@ -387,16 +386,45 @@ def test_config_hash_is_of_the_content() -> None:
     assert load_config(changed(("run.strict_models", True))).config_hash != one
 
 
+def test_a_section_reads_like_the_dict_that_it_came_from() -> None:
+    config = load_config(changed())
+    models = {key: path for key, path in LOCAL[SEG].items() if key.endswith("_model")}
+    assert models and {key: config.segmentation[key] for key in models} == models
+    assert config.segmentation["output_segments_path"] == LOCAL[SEG]["output_segments_path"]
+    assert config.segmentation["micro_plan"][0]["name"] == LOCAL[SEG]["micro_plan"][0]["name"]
+    assert config.segmentation.get("upper_q") == 0.99 and config.segmentation.get("no_such_key", 7) == 7
+    assert "rename_dict" in config.segmentation and "segment_none_model" not in config.segmentation
+    with pytest.raises(KeyError, match="no_such_key"):
+        config.feature_pipeline["no_such_key"]
+
+
+def test_channels_of_a_config_by_name() -> None:
+    features = load_config(changed((f"{FP}.ownapp.has_query", False))).feature_pipeline
+    assert features.channel("ownapp").orders_path == LOCAL[FP]["ownapp"]["orders_data_path"]
+    assert features.channel("instore").lines_path == LOCAL[FP]["instore"]["order_items_file_pattern"]
+    assert [features.channel(name).queries_path for name in ("ownapp", "instore")] == [None, None]
+    assert features.window_start == date(2023, 4, 1)  # 27 months before 2025-07-01
+    for name in ("common", "delivery"):
+        with pytest.raises(KeyError):
+            features.channel(name)
+
+
 def test_bodies_alone_whole_or_in_files(tmp_path: Path) -> None:
     whole = load_config(changed())
-    assert feature_pipeline_of(whole) == feature_pipeline_of(LOCAL) == feature_pipeline_of(LOCAL[FP])
-    assert segmentation_of(whole) == segmentation_of(LOCAL) == segmentation_of(LOCAL[SEG])
-    assert segmentation_of(whole.segmentation) is whole.segmentation
+    assert config_of(whole, FP) is whole
+    assert config_of(LOCAL, FP) == config_of(CONF / "local.json", SEG) == whole
+    for body in (FP, SEG):
+        (tmp_path / f"{body}_config.json").write_text(json.dumps(LOCAL[body]))
+        expected = getattr(whole, body)
+        for source in (expected, LOCAL[body], f"{tmp_path}/{body}_config.json"):
+            assert getattr(config_of(source, body), body) == expected
     assert load_config(feature_pipeline=LOCAL[FP], segmentation=LOCAL[SEG]).segmentation == whole.segmentation
     with pytest.raises(ConfigError, match="feature_pipeline: this step needs it"):
-        feature_pipeline_of(load_config(segmentation=LOCAL[SEG]))
+        _ = config_of(LOCAL[SEG], SEG).feature_pipeline
     with pytest.raises(ConfigError, match="this key is required"):
-        segmentation_of({})
+        config_of({}, SEG)
+    with pytest.raises(ConfigError, match=r"no_such_config\.json: cannot be read"):
+        config_of(f"{tmp_path}/no_such_config.json", SEG)
     assert "input_path: this key is required" in problems_of(segmentation=changed((f"{SEG}.input_path", GONE))[SEG])[0]
 
 

@@ -7,7 +7,7 @@ from blitz import storage
 from blitz.cli.logs import log_to
 from blitz.config import Config, load_config
 from blitz.errors import ConfigError
-from blitz.run.core import STEPS
+from blitz.run.steps import STEPS
 
 
 def add_config_arguments(parser: argparse.ArgumentParser, with_as_of: bool = True) -> None:

@@ -11,7 +11,8 @@ from blitz.cli.command import Command
 from blitz.cli.sessions import session_for
 from blitz.pipelines.context import new_run_id
 from blitz.run.backfill import STRIDES, backfill, require_own_places, run_dates
-from blitz.run.core import chosen_steps, preflight
+from blitz.run.preflight import preflight
+from blitz.run.steps import chosen_steps
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

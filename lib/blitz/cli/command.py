@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from blitz.cli.logs import logging_of
-from blitz.errors import BlitzError
+from blitz.errors import BlitzError, StepError
 from blitz.spark.failures import reason
 
 log = logging.getLogger("blitz")
@@ -60,14 +60,21 @@ def exit_code_of(name: str, work: Callable[[], None]) -> int:
         except BlitzError as error:
             log.debug("%s ended with an error", name, exc_info=True)
             failed = "failed: " if error.exit_code == FAILED else ""
-            return _report(name, error.exit_code, f"{failed}{error}")
+            return _report(name, error.exit_code, f"{failed}{error}{_help_with(error, debug_log)}")
         except KeyboardInterrupt:
             return _report(name, INTERRUPTED, "interrupted; outputs that were already published are unchanged")
         except Exception as error:
             log.debug("%s failed", name, exc_info=True)
-            where = "".join(f"{note}: " for note in getattr(error, "__notes__", ()))
-            return _report(name, FAILED, f"failed: {where}{reason(error)}; the traceback is in {debug_log}")
+            return _report(name, FAILED, f"failed: {reason(error)}; the traceback is in {debug_log}")
     return OK
+
+
+def _help_with(error: BlitzError, debug_log: str) -> str:
+    """For a step that failed: where the traceback is if it may help, and on a line of its own how to resume."""
+    if not isinstance(error, StepError):
+        return ""
+    traceback = f"; the traceback is in {debug_log}" if error.is_unexpected else ""
+    return f"{traceback}\n{error.hint}" if error.hint else traceback
 
 
 def _report(name: str, code: int, message: str) -> int:

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from blitz.config import Config
 from blitz.pipelines.context import StepResult
-from blitz.run.core import Preflight
-from blitz.segmentation.rules import prove
+from blitz.run.steps import Preflight, output_path
 from blitz.text import table
 
 
@@ -73,9 +72,8 @@ def plan(config: Config, ready: Preflight) -> str:
         assert ready.menu is not None
         kinds = {kind: len(ready.menu.columns(kind)) for kind in ("dri", "base")}
         parts.append(f"Menu: {kinds['dri']} driver categories, {kinds['base']} base categories.")
-    if ready.rules:
-        proof = prove(ready.rules)
-        parts.append(f"Rules: {proof.summary()}")
+    if ready.proof:
+        parts.append(f"Rules: {ready.proof.summary()}")
     if ready.payloads:
         rows2 = [
             (key, len(payload.features), int(payload.kmeans.n_clusters), payload.sha256[:12])
@@ -84,14 +82,3 @@ def plan(config: Config, ready: Preflight) -> str:
         parts.append(table(("Model", "Features", "Clusters", "SHA-256"), rows2))
     parts.append(table(("Step", "Writes"), [(step, output_path(config, step)) for step in ready.steps]))
     return "\n\n".join(parts)
-
-
-def output_path(config: Config, step: str) -> str:
-    """Where a step publishes."""
-    if step == "segments":
-        return config.segmentation.output_segments_path
-    if step == "microsegments":
-        return config.segmentation.output_microsegments_path
-    if step == "customers":
-        return config.feature_pipeline.customer.output_path
-    return str(getattr(config.feature_pipeline, step).output_path)

@@ -12,7 +12,7 @@ from blitz.config.values import parse_date
 from blitz.errors import ConfigError
 from blitz.pipelines.context import RunContext, StepResult
 from blitz.refresh.run import refresh
-from blitz.run.core import Preflight, chosen_steps
+from blitz.run.steps import Preflight, chosen_steps
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ import argparse
 from blitz.cli.arguments import add_run_arguments
 from blitz.cli.command import Command
 from blitz.cli.run_steps import run_and_report
-from blitz.run.core import chosen_steps
+from blitz.run.steps import chosen_steps
 
 
 def run(arguments: argparse.Namespace) -> None:

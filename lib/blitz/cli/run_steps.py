@@ -15,7 +15,10 @@ from blitz.config import Config
 from blitz.errors import BlitzError
 from blitz.pipelines.context import RunContext, StepResult
 from blitz.raw.channels import CHANNELS
-from blitz.run.core import Preflight, manifest, manifest_path, preflight, run_steps, write_manifest
+from blitz.run.execute import run_steps
+from blitz.run.manifest import manifest, manifest_path, write_manifest
+from blitz.run.preflight import preflight
+from blitz.run.steps import Preflight
 from blitz.spark.failures import reason
 
 log = logging.getLogger("blitz")

@@ -7,7 +7,7 @@ a misspelt name, the nearest right one.
 import os
 from collections.abc import Collection, Mapping
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 from blitz.config.checks import check_config, check_segments
 from blitz.config.files import beside, read_object
@@ -18,6 +18,8 @@ from blitz.config.values import AS_OF, add_months, dig, parse_date, parsed, show
 from blitz.errors import ConfigError
 
 Source = str | os.PathLike[str] | Mapping[str, Any]
+ConfigSource = Config | FeaturePipeline | Segmentation | Source
+Body = Literal["feature_pipeline", "segmentation"]
 _BODIES = ("feature_pipeline", "segmentation")
 _BODY_KEYS = {"feature_pipeline": {"common", "ownapp"}, "segmentation": {"cols_to_keep", "micro_plan"}}
 _RUN_DATE, _CUTOFF = "feature_pipeline.common.current_run_date", "feature_pipeline.customer.cutoff_date"
@@ -63,32 +65,31 @@ def load_config(
     return Config.model_validate(tree)
 
 
-def feature_pipeline_of(config: Config | FeaturePipeline | Source) -> FeaturePipeline:
-    """The validated feature pipeline of a Config, a whole config's content, or the users' bare body (a dict or a path).
+def config_of(source: ConfigSource, body: Body) -> Config:
+    """The validated config behind what the public classes take.
+
+    Args:
+        source: a Config, one of its two bodies, or the path or content of a whole config or of the users' bare body.
+        body: which of the two bodies a bare one is.
 
     Raises:
-        ConfigError: lists every problem, or says that the config holds no feature pipeline.
+        ConfigError: lists every problem.
     """
-    if isinstance(config, FeaturePipeline):
-        return config
-    if isinstance(config, Config):
-        return config.feature_pipeline
-    whole = isinstance(config, Mapping) and any(name in config for name in _BODIES)
-    return (load_config(conf=config) if whole else load_config(feature_pipeline=config)).feature_pipeline
+    if isinstance(source, Config):
+        return source
+    if isinstance(source, FeaturePipeline):
+        return Config(feature_pipeline=source)
+    if isinstance(source, Segmentation):
+        return Config(segmentation=source)
+    content = source if isinstance(source, Mapping) else _content(source)
+    if any(name in content for name in _BODIES):
+        return load_config(conf=source)
+    return load_config(feature_pipeline=source) if body == "feature_pipeline" else load_config(segmentation=source)
 
 
-def segmentation_of(config: Config | Segmentation | Source) -> Segmentation:
-    """The validated segmentation of a Config, a whole config's content, or the users' bare body (a dict or a path).
-
-    Raises:
-        ConfigError: lists every problem, or says that the config holds no segmentation.
-    """
-    if isinstance(config, Segmentation):
-        return config
-    if isinstance(config, Config):
-        return config.segmentation
-    whole = isinstance(config, Mapping) and any(name in config for name in _BODIES)
-    return (load_config(conf=config) if whole else load_config(segmentation=config)).segmentation
+def _content(source: object) -> Mapping[str, Any]:
+    """The content of a config file; empty where it cannot be read: ``load_config`` then says why."""
+    return _read(source, "the config", "", []) or {}  # type: ignore[arg-type]
 
 
 def validate_segments(config: Config | Segmentation, names: Collection[str]) -> None:
@@ -99,7 +100,7 @@ def validate_segments(config: Config | Segmentation, names: Collection[str]) -> 
     Raises:
         ConfigError: names every segment that no rule gives.
     """
-    body = segmentation_of(config)
+    body = config.segmentation if isinstance(config, Config) else config
     plain = body.model_dump(include={"micro_plan", *({"cap_segments"} & body.model_fields_set)})
     problems = [f"{path}: {message}" for path, message in check_segments({"segmentation": plain}, names)]
     if problems:

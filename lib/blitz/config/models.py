@@ -139,6 +139,11 @@ class Customer(_Model):
     cols: Filled[Name] | None = None
     price_bucket_columns: Filled[Name] | None = None
 
+    def base_categories(self, channel: str) -> list[str] | None:
+        """The base categories of a channel that count; None: no bound."""
+        names: list[str] | None = self.get(f"{channel}_base_categs")
+        return names
+
 
 class PriceConfig(_Model):
     """Ascending price bins (rupees, closed on the left) and one label for each gap between two of them."""

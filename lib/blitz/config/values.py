@@ -10,7 +10,7 @@ from functools import cache
 from typing import TypeVar
 from zoneinfo import available_timezones
 
-from dateutil.relativedelta import relativedelta  # type: ignore[import-untyped]
+from dateutil.relativedelta import relativedelta
 
 from blitz.storage.paths import BUCKET_SCHEMES, SCHEMES, scheme_of
 

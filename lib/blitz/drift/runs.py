@@ -12,10 +12,12 @@ from blitz import storage
 from blitz.config import load_config
 from blitz.errors import InputError
 from blitz.publish.tables import Format, read_output
+from blitz.raw.channels import CHANNELS
+from blitz.run.steps import STEPS, output_path
 from blitz.segmentation.rules import load_rules, rules_hash
 from blitz.segmentation.segments import BAND_COLUMN, OMNICHANNEL, flag_name, short_name
 
-OUTPUTS = ("customers", "segments", "microsegments")
+OUTPUTS = tuple(step for step in STEPS if step not in CHANNELS)
 
 
 @dataclass(frozen=True)
@@ -105,11 +107,7 @@ def _of_config(path: str) -> Run:
     used = dict.fromkeys(item.model_key for item in body.micro_plan if item.enabled)
     return Run(
         path,
-        {
-            "customers": body.input_path,
-            "segments": body.output_segments_path,
-            "microsegments": body.output_microsegments_path,
-        },
+        {"customers": body.input_path, **{step: output_path(config, step) for step in OUTPUTS if step != "customers"}},
         {key: hashlib.sha256(storage.read_bytes(body.models[key])).hexdigest() for key in used},
         rules_hash(rules),
         frozenset(body.convert_to_flag),

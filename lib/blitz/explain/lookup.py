@@ -19,7 +19,6 @@ from pyspark.sql import functions as F
 from blitz.config import Config, FeaturePipeline, add_months
 from blitz.errors import InputError
 from blitz.features.orders import in_window, local_time
-from blitz.pipelines.context import RunContext
 from blitz.pipelines.segmentation import SegmentRunner
 from blitz.publish.tables import read_output
 from blitz.raw.channels import CHANNELS
@@ -70,7 +69,7 @@ def _features(config: Config, spark: SparkSession, customer: str, loaded: Sequen
     """The customer's features as published, whether or not the segmentation leaves the customer out."""
     path = config.segmentation.input_path
     needed = list(dict.fromkeys([*loaded, BAND_COLUMN, CATEGORY_COUNT]))
-    features = _of(read_output(spark, path, RunContext.of(config).format), customer)
+    features = _of(read_output(spark, path, config.run.format), customer)
     found = features.select(*[F.col(f"`{name}`") for name in needed]).collect()
     if not found:
         raise InputError(
@@ -97,14 +96,14 @@ def _of(df: DataFrame, customer: str) -> DataFrame:
 
 def _published(config: Config, spark: SparkSession, customer: str) -> str | None:
     path = config.segmentation.output_segments_path
-    rows = _of(read_output(spark, path, RunContext.of(config).format), customer).select("Segment").collect()
+    rows = _of(read_output(spark, path, config.run.format), customer).select("Segment").collect()
     return rows[0]["Segment"] if rows else None
 
 
 def _microclusters(config: Config, spark: SparkSession, customer: str) -> dict[str, str]:
     """The published micro-segments by plan item."""
     path = config.segmentation.output_microsegments_path
-    rows = _of(read_output(spark, path, RunContext.of(config).format), customer)
+    rows = _of(read_output(spark, path, config.run.format), customer)
     return {row["Segment"]: row["microcluster"] for row in rows.select("Segment", "microcluster").collect()}
 
 
@@ -124,11 +123,11 @@ def _orders(config: Config, spark: SparkSession, customer: str) -> Body:
     body: FeaturePipeline = config.feature_pipeline
     common = body.common
     start = max(body.customer.cutoff_date, add_months(common.current_run_date, -common.months_offset))
-    fmt = RunContext.of(config).format
+    fmt = config.run.format
     local = local_time(F.col("order_placed_datetime"), common.timezone)
     frames = []
     for name in CHANNELS:
-        orders = _of(read_output(spark, getattr(body, name).output_path, fmt), customer)
+        orders = _of(read_output(spark, body.channel(name).output_path, fmt), customer)
         frames.append(
             orders.select(
                 F.lit(name).alias("channel"),
@@ -187,7 +186,7 @@ def _plans(
     mine = [item for item in seg.micro_plan if item.enabled and segment in item.source_segments]
     if not mine:
         return []
-    fmt = RunContext.of(config).format
+    fmt = config.run.format
     own = config.model_copy(update={"segmentation_body": seg.model_copy(update={"micro_plan": mine})})
     runner = SegmentRunner(own, spark)
     payloads = runner.load_payloads()

@@ -1,22 +1,21 @@
-"""What the steps of one run share, and what a step leaves."""
+"""What the steps of one run share, and what a step returns."""
 
 import time
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pyspark.sql import SparkSession
+
 from blitz.accounts import Account
 from blitz.config import Config
-from blitz.config.models import RunOptions
 from blitz.publish.tables import Format, Published
-
-ConfigLike = Config | Mapping[str, Any]
+from blitz.spark.session import open_session
 
 
 @dataclass
 class StepResult:
-    """What a step did: its output, row accounts, seconds, and what the summary at the end of a run shows."""
+    """What a step did: its output, row accounts, seconds, and details for the manifest and the summary."""
 
     step: str
     output: Published
@@ -31,14 +30,14 @@ def new_run_id() -> str:
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + "-" + uuid.uuid4().hex[:8]
 
 
-def run_options(config: ConfigLike) -> RunOptions:
-    """The ``run`` section of a config; a users' body alone has the defaults."""
-    return config.run if isinstance(config, Config) else RunOptions(**config.get("run", {}))
+def session_of(config: Config) -> SparkSession:
+    """The active session, or a new one of the config's engine. Raises BlitzError where Spark does not start."""
+    return open_session("blitz", config.spark, config.run.s3_endpoint).spark
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """What the steps of one run share."""
+    """The run that a step belongs to, and how it publishes."""
 
     run_id: str
     format: Format = "parquet"
@@ -46,7 +45,7 @@ class RunContext:
     quarantine_path: str | None = None
 
     @classmethod
-    def of(cls, config: ConfigLike, run_id: str | None = None) -> "RunContext":
-        """The context that a config asks for; a users' body alone gets the defaults."""
-        run = run_options(config)
+    def of(cls, config: Config, run_id: str | None = None) -> "RunContext":
+        """The context of a new run of a config."""
+        run = config.run
         return cls(run_id or new_run_id(), run.format, float(run.max_rejected_fraction), run.quarantine_path)

@@ -1,44 +1,44 @@
-"""Customer features over the three order outputs."""
+"""Customer features over the three order outputs: read, compute, publish (docs/contract.md, section 4)."""
 
-import logging
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
 from blitz.accounts import Account, Counter
-from blitz.config import FeaturePipeline, feature_pipeline_of
+from blitz.config import ConfigSource, FeaturePipeline, config_of
+from blitz.config.models import Customer
 from blitz.features.customers import CustomerSettings, customer_features
-from blitz.pipelines.context import ConfigLike, RunContext, StepResult
+from blitz.pipelines.context import RunContext, StepResult, session_of
 from blitz.publish.tables import publish, read_output
 from blitz.raw.channels import CHANNELS
 from blitz.raw.inputs import RawInputs, menu_inputs
 from blitz.raw.menu import BASE_PREFIX, DRI_PREFIX, Menu, slug
 from blitz.spark.session import configure
 
-log = logging.getLogger(__name__)
-
 
 class CustomerFeaturePipeline:
-    """Customer features over the three order outputs (contract: customer features).
+    """Customer features over the three order outputs (docs/contract.md, section 4).
 
     Args:
-        config: a Config, the whole config, or the users' ``feature_pipeline`` body.
-        spark: the session.
+        config: a Config, or the path or content of a whole config or of the users' ``feature_pipeline_config.json``.
+        spark: the session; by default the active one, or a new one of the config's engine.
+        inputs: the raw tables; by default the small mapping files are looked up at the run.
+        context: the run that this step belongs to; by default a run of its own.
     """
 
     def __init__(
         self,
-        config: ConfigLike,
-        spark: SparkSession,
+        config: ConfigSource,
+        spark: SparkSession | None = None,
         *,
         inputs: RawInputs | None = None,
         context: RunContext | None = None,
     ) -> None:
-        self.config: FeaturePipeline = feature_pipeline_of(config)
-        self.spark = spark
-        self.context = context or RunContext.of(config)
+        whole = config_of(config, "feature_pipeline")
+        self.config: FeaturePipeline = whole.feature_pipeline
+        self.spark = spark or session_of(whole)
+        self.context = context or RunContext.of(whole)
         self._inputs = inputs
 
     def run(self) -> DataFrame:
@@ -86,9 +86,9 @@ class CustomerFeaturePipeline:
         )
 
 
-def category_bounds(customer: Any, menu: Menu) -> dict[str, frozenset[str]] | None:
+def category_bounds(customer: Customer, menu: Menu) -> dict[str, frozenset[str]] | None:
     """The category columns that older configs let a channel contribute, by name or column; None: no bound."""
-    per_channel = {name: getattr(customer, f"{name}_base_categs") for name in CHANNELS}
+    per_channel = {name: customer.base_categories(name) for name in CHANNELS}
     if customer.dri_categ_names is None and all(names is None for names in per_channel.values()):
         return None
     dri = _bounded(customer.dri_categ_names, DRI_PREFIX, menu.columns("dri"))

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pyspark.sql import DataFrame, SparkSession
 
 from blitz.accounts import Account, Counter
-from blitz.config import FeaturePipeline, feature_pipeline_of
+from blitz.config import ConfigSource, FeaturePipeline, config_of
 from blitz.errors import BlitzError
 from blitz.features.lines import LINE_REASONS
 from blitz.features.orders import OrderSettings, OrderTables, order_features, with_user_flag
-from blitz.pipelines.context import ConfigLike, RunContext, StepResult
+from blitz.pipelines.context import RunContext, StepResult, session_of
 from blitz.pipelines.publisher import Publisher, TablePublisher
 from blitz.pipelines.reader import FileReader, Reader
 from blitz.publish.tables import publish, read_output
@@ -46,9 +46,9 @@ class OrderFeaturePipeline:
     publisher and users.
 
     Args:
-        config: a Config, the whole config, or the users' ``feature_pipeline`` body.
+        config: a Config, or the path or content of a whole config or of the users' ``feature_pipeline_config.json``.
         channel: ``ownapp``, ``swiggy`` or ``instore``.
-        spark: the session.
+        spark: the session; by default the active one, or a new one of the config's engine.
         inputs: the raw tables; by default they are looked up at the run.
         context: the run that this step belongs to; by default a run of its own.
         reader: where the raw rows come from; by default the raw files.
@@ -60,9 +60,9 @@ class OrderFeaturePipeline:
 
     def __init__(
         self,
-        config: ConfigLike,
+        config: ConfigSource,
         channel: str,
-        spark: SparkSession,
+        spark: SparkSession | None = None,
         *,
         inputs: RawInputs | None = None,
         context: RunContext | None = None,
@@ -73,10 +73,11 @@ class OrderFeaturePipeline:
     ) -> None:
         if channel not in CHANNELS:
             raise BlitzError(f"unknown channel {channel!r}; known: {', '.join(CHANNELS)}")
-        self.config: FeaturePipeline = feature_pipeline_of(config)
+        whole = config_of(config, "feature_pipeline")
+        self.config: FeaturePipeline = whole.feature_pipeline
         self.channel: Channel = CHANNELS[channel]
-        self.spark = spark
-        self.context = context or RunContext.of(config)
+        self.spark = spark or session_of(whole)
+        self.context = context or RunContext.of(whole)
         self._inputs = inputs
         self._reader = reader
         self._publisher = publisher or TablePublisher(self.output_path, self.context.format, self.context.run_id)
@@ -95,6 +96,10 @@ class OrderFeaturePipeline:
         """
         self.publish(self.compute())
         return read_output(self.spark, self.output_path, self.context.format)
+
+    def run_instore(self) -> DataFrame:
+        """Compute and publish the in-store order features, whatever the channel of this pipeline, and return them."""
+        return OrderFeaturePipeline(self.config, "instore", self.spark, context=self.context).run()
 
     def compute(self) -> ComputedOrders:
         """Return the order features as a lazy frame. Raises InputError for missing files or columns."""

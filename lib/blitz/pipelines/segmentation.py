@@ -1,4 +1,4 @@
-"""Rule segments and micro-segments of the customer features."""
+"""Rule segments and micro-segments of the customer features (docs/contract.md, sections 5 and 6)."""
 
 import logging
 import time
@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from pyspark.sql import DataFrame, SparkSession
 
-from blitz import storage
 from blitz.accounts import Counter
-from blitz.config import Segmentation, segmentation_of
-from blitz.pipelines.context import ConfigLike, RunContext, StepResult, run_options
+from blitz.config import ConfigSource, Segmentation, config_of
+from blitz.pipelines.context import RunContext, StepResult, session_of
+from blitz.pipelines.models import load_payloads
 from blitz.publish.tables import Published, publish, read_output
 from blitz.segmentation import microsegments, segments
-from blitz.segmentation.payload import Payload, load_payload
+from blitz.segmentation.payload import Payload
 from blitz.segmentation.rules import Rule, RuleSet, load_rules, require_proven, rules_for_band
 from blitz.spark.session import configure
 
@@ -20,31 +20,47 @@ log = logging.getLogger(__name__)
 
 
 class SegmentRunner:
-    """Rule segments and micro-segments of the customer features (contract: rule segments, micro-segments).
+    """Rule segments and micro-segments of the customer features (docs/contract.md, sections 5 and 6).
+
+    ``config`` is the segmentation config and reads like a dict; ``id_col`` is the customer's column, ``target_col`` the
+    order count that decides the band, ``lower_q`` and ``upper_q`` are the quantiles that plans are capped at.
 
     Args:
-        config: a Config, the whole config, or the users' ``segmentation`` body.
-        spark: the session.
+        config: a Config, or the path or content of a whole config or of the users' ``segmentation_config.json``.
+        spark: the session; by default the active one, or a new one of the config's engine.
+        context: the run that this step belongs to; by default a run of its own.
+        rules: rules that are proven already; by default those of the config, which are read and proven here.
+        payloads: the models by model key; by default they are read when they are needed.
+
+    Raises RuleError where the rules of the config do not give every customer exactly one segment.
     """
 
     id_col = segments.ID_COLUMN
     target_col = segments.BAND_COLUMN
 
-    def __init__(self, config: ConfigLike, spark: SparkSession, *, context: RunContext | None = None) -> None:
-        self.config: Segmentation = segmentation_of(config)
-        self.spark = spark
-        self.context = context or RunContext.of(config)
-        run = run_options(config)
-        self._pins: Mapping[str, str] = run.model_sha256
-        self._strict = run.strict_models
+    def __init__(
+        self,
+        config: ConfigSource,
+        spark: SparkSession | None = None,
+        *,
+        context: RunContext | None = None,
+        rules: RuleSet | None = None,
+        payloads: Mapping[str, Payload] | None = None,
+    ) -> None:
+        self._whole = config_of(config, "segmentation")
+        self.config: Segmentation = self._whole.segmentation
+        self.spark = spark or session_of(self._whole)
+        self.context = context or RunContext.of(self._whole)
         self.lower_q = float(self.config.lower_q)
         self.upper_q = float(self.config.upper_q)
-        self.rules: RuleSet = load_rules(self.config.rules_path)
-        require_proven(self.rules)
-        self.results: dict[str, StepResult] = {}
+        self.rules = rules or _proven(load_rules(self.config.rules_path))
+        self._payloads = payloads
 
     def load_data(self, path: str | None = None, counter: Counter | None = None) -> DataFrame:
-        """The customers that can be segmented, with the columns of ``cols_to_keep`` and ``convert_to_flag``."""
+        """The customers that can be segmented, with the columns of ``cols_to_keep`` and ``convert_to_flag``.
+
+        Listed columns that the table lacks are a warning. Raises InputError where there is no table.
+        """
         configure(self.spark)
         features = read_output(self.spark, path or self.config.input_path, self.context.format)
         wanted = list(dict.fromkeys([self.id_col, *self.config.cols_to_keep, *self.config.convert_to_flag]))
@@ -58,60 +74,78 @@ class SegmentRunner:
         return segments.create_flags(df, self.config.convert_to_flag)
 
     def rename_cols(self, df: DataFrame) -> DataFrame:
-        """The frame under the names that the rules know."""
+        """The frame with the column names that the rules use."""
         return segments.rename_columns(df, self.config.rename_dict)
 
     def rules_for_band(self, band: str) -> tuple[Rule, ...]:
-        """The rules of a band, in order."""
+        """The rules of a band (``1_5``, ``6_15``, ``15_plus``), in order. Raises RuleError for an unknown band."""
         return rules_for_band(band, self.rules)
 
-    def run_rule_segmentation(self, df: DataFrame, band: str) -> segments.BandResult:
-        """Summary and assignments of one band (``1_5``, ``6_15``, ``15_plus``) of a flagged, renamed frame."""
-        segments.check_rule_columns(df.columns, self.rules)
-        assigned = segments.assign_band(df, band, self.rules)
-        summary = segments.summarise(self.spark, assigned, band, self.rules)
-        return segments.BandResult(summary, assigned.select(self.id_col, "Segment"))
+    _rules_for_band = rules_for_band  # the name in the users' notebooks
 
-    def save_segments(self, assignments: DataFrame, path: str | None = None) -> Published:
-        """Publish ``algonomy_id``, ``Segment``."""
-        rows = assignments.select(self.id_col, "Segment")
+    def run_rule_segmentation(self, df: DataFrame) -> dict[str, dict[str, DataFrame]]:
+        """The segments of every band of a flagged, renamed frame.
+
+        Returns per band ``summary`` (``Segment``, ``Customer Count``, ``Total Orders``, ``Avg Orders per Customer``)
+        and ``assignments`` (``algonomy_id``, ``Segment``). Raises InputError for a column that a rule needs.
+        """
+        segments.check_rule_columns(df.columns, self.rules)
+        found = {}
+        for band in self.rules.bands:
+            assigned = segments.assign_band(df, band.name, self.rules)
+            summary = segments.summarise(self.spark, assigned, band.name, self.rules)
+            found[band.name] = {"summary": summary, "assignments": assigned.select(self.id_col, "Segment")}
+        return found
+
+    def run_rule_pipeline(self, counter: Counter | None = None) -> tuple[DataFrame, DataFrame]:
+        """Load, flag, rename and assign the segments of all bands in one pass; publishes nothing.
+
+        Returns the loaded table (counts, not flags) and the assignments of all bands (``algonomy_id``, ``Segment``);
+        ``counter`` gets the rows read and the customers and orders of every segment. Raises InputError for a column
+        that a rule needs.
+        """
+        loaded = self.load_data(counter=counter)
+        flagged = self.rename_cols(self.create_flags(loaded))
+        segments.check_rule_columns(flagged.columns, self.rules)
+        assigned = segments.assign(flagged, self.rules)
+        if counter is not None:
+            assigned = counter.watch(assigned, **segments.segment_metrics(self.rules))
+        return loaded, assigned.select(self.id_col, "Segment")
+
+    def save_segments(self, df: DataFrame, path: str | None = None) -> Published:
+        """Publish ``algonomy_id`` and ``Segment`` at ``path``, by default at ``output_segments_path``."""
+        rows = df.select(self.id_col, "Segment")
         target = path or self.config.output_segments_path
         return publish(rows, target, fmt=self.context.format, run_id=self.context.run_id)
 
-    def run_rule_pipeline(self) -> DataFrame:
-        """Load, flag, rename, assign all bands in one pass and publish; returns the assignments as published.
-
-        ``results["segments"]`` holds the accounts and, per band, customers and orders of every segment.
-        """
+    def publish_segments(self) -> StepResult:
+        """Publish what ``run_rule_pipeline`` returns; the result has the account of the customers and, per band, the
+        customers and orders of every segment."""
         started = time.monotonic()
         counter = Counter()
-        flagged = self.rename_cols(self.create_flags(self.load_data(counter=counter)))
-        segments.check_rule_columns(flagged.columns, self.rules)
-        assigned = segments.assign(flagged, self.rules)
-        watched = counter.watch(assigned, **segments.segment_metrics(self.rules))
-        output = self.save_segments(watched)
+        _, assignments = self.run_rule_pipeline(counter)
+        output = self.save_segments(assignments)
         counts = counter.values()
-        self.results["segments"] = StepResult(
+        return StepResult(
             "segments",
             output,
             [segments.account(counts)],
             time.monotonic() - started,
             details={"bands": segments.band_tables(self.rules, counts)},
         )
-        return read_output(self.spark, self.config.output_segments_path, self.context.format)
 
-    def load_payloads(self) -> dict[str, Payload]:
-        """The models of the enabled plan items by model key, fetched and unpickled on the driver alone."""
-        keys = dict.fromkeys(item.model_key for item in self.config.micro_plan if item.enabled)
-        loaded = {}
-        for key in keys:
-            path = self.config.models[key]
-            data = storage.read_bytes(path)
-            loaded[key] = load_payload(data, source=f"{path} ({key})", sha256=self._pins.get(key), strict=self._strict)
-        return loaded
+    def load_payloads(self) -> Mapping[str, Payload]:
+        """The models of the enabled plan items by model key: those given at construction, else read now.
+
+        Raises InputError listing every model that cannot be used.
+        """
+        return load_payloads(self._whole) if self._payloads is None else self._payloads
 
     def plan_items(self, loaded: Sequence[str], payloads: Mapping[str, Payload]) -> list[microsegments.PlanItem]:
-        """The enabled plan items, with the loaded columns behind their models' features."""
+        """The enabled plan items with the loaded columns that give their models' features.
+
+        Raises InputError for features that no loaded column gives.
+        """
         renames = self.config.rename_dict_microsegments
         return [
             microsegments.PlanItem(
@@ -129,27 +163,40 @@ class SegmentRunner:
         ]
 
     def run_microsegments_from_config(
-        self, df: DataFrame | None = None, assignments: DataFrame | None = None
+        self, df_base: DataFrame | None = None, df_segments: DataFrame | None = None
     ) -> DataFrame:
-        """Score every enabled plan item in one pass and publish; returns the micro-segments as published.
+        """Score every enabled plan item in one pass, publish at ``output_microsegments_path`` and return the table.
 
         Args:
-            df: the loaded table (counts, not flags); by default ``load_data()``.
-            assignments: ``algonomy_id``, ``Segment``; by default the published segments.
+            df_base: the loaded table (counts, not flags); by default ``load_data()``.
+            df_segments: ``algonomy_id``, ``Segment``; by default the published segments.
+
+        Returns ``algonomy_id``, ``microcluster`` (text), ``Segment`` (the plan's name), then the columns of the loaded
+        table; one row per customer and plan. Raises InputError for models that cannot be used.
+        """
+        self.publish_microsegments(df_base, df_segments)
+        return read_output(self.spark, self.config.output_microsegments_path, self.context.format)
+
+    def publish_microsegments(
+        self, df_base: DataFrame | None = None, df_segments: DataFrame | None = None
+    ) -> StepResult:
+        """Publish the micro-segments; arguments and errors as for ``run_microsegments_from_config``.
+
+        The result has, per plan item, the sizes of its clusters, and the SHA-256 of the models that scored.
         """
         started = time.monotonic()
         payloads = self.load_payloads()
-        table = self.load_data() if df is None else df
-        if assignments is None:
-            assignments = read_output(self.spark, self.config.output_segments_path, self.context.format)
+        table = self.load_data() if df_base is None else df_base
+        if df_segments is None:
+            df_segments = read_output(self.spark, self.config.output_segments_path, self.context.format)
         plan = self.plan_items(table.columns, payloads)
         counter = Counter()
-        scored = microsegments.score(self.spark, table, assignments, plan, self.lower_q, self.upper_q)
+        scored = microsegments.score(self.spark, table, df_segments, plan, self.lower_q, self.upper_q)
         clusters = {item.name: int(item.kmeans.n_clusters) for item in plan}
         watched = counter.watch(scored, **microsegments.cluster_metrics(clusters))
         path = self.config.output_microsegments_path
         output = publish(watched, path, fmt=self.context.format, run_id=self.context.run_id)
-        self.results["microsegments"] = StepResult(
+        return StepResult(
             "microsegments",
             output,
             [],
@@ -159,4 +206,8 @@ class SegmentRunner:
                 "models": {key: payload.sha256 for key, payload in payloads.items()},
             },
         )
-        return read_output(self.spark, path, self.context.format)
+
+
+def _proven(rules: RuleSet) -> RuleSet:
+    require_proven(rules)
+    return rules

@@ -38,7 +38,8 @@ from blitz.refresh.state import (
     read_state,
     why_full,
 )
-from blitz.run.core import Preflight, run_steps
+from blitz.run.execute import run_steps
+from blitz.run.steps import Preflight
 from blitz.spark.session import configure
 
 log = logging.getLogger(__name__)

@@ -77,7 +77,7 @@ def _count(spark: SparkSession, config: Config, items: Items, before: Body | Non
 
     features, segments = read(body.input_path), read(body.output_segments_path)
     micro = read(body.output_microsegments_path)
-    orders = {name: read(getattr(pipeline, name).output_path) for name in CHANNELS}
+    orders = {name: read(pipeline.channel(name).output_path) for name in CHANNELS}
     flags = [name for name in dict.fromkeys(body.convert_to_flag) if name in features.columns]
     names = aggregates.numeric_columns(micro)
     labels = pipeline.common.price_config.bucket_labels

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from blitz.report.numbers import CHANNEL_NAMES
-from blitz.run.core import STEPS
+from blitz.run.steps import STEPS
 from blitz.segmentation.rules import RuleSet, rules_hash
 
 Body = Mapping[str, Any]

@@ -12,11 +12,11 @@ from blitz.raw.channels import CHANNELS
 from blitz.report.aggregates import Rows
 from blitz.report.profiles import band_tables
 from blitz.report.words import category_names
-from blitz.run.core import STEPS
+from blitz.run.steps import STEPS
 from blitz.segmentation.rules import RuleSet
 
 Body = dict[str, Any]
-CHANNEL_NAMES = {"ownapp": "Own app", "swiggy": "Swiggy", "instore": "In store"}
+CHANNEL_NAMES = {name: channel.title for name, channel in CHANNELS.items()}
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MOST_STORES = 20
 STORE_WORDS = {

@@ -2,13 +2,13 @@
 
 import json
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 from blitz import storage
 from blitz.config import Config
 from blitz.errors import BlitzError, InputError
-from blitz.run.core import STEPS, manifest_path
+from blitz.run.manifest import manifest_path, read_manifests
+from blitz.run.steps import STEPS
 
 log = logging.getLogger(__name__)
 Body = dict[str, Any]
@@ -31,7 +31,7 @@ def read_facts(config: Config) -> Body:
     ``steps`` holds for every step the newest manifest's word; the rest comes from the newest manifest that has it.
     Raises InputError where there is no manifest at all.
     """
-    found = sorted(_manifests(config), key=lambda body: str(body.get("finished_at", "")))
+    found = sorted(read_manifests(config), key=lambda body: str(body.get("finished_at", "")))
     if not found:
         raise InputError(f"{manifest_path(config, STEPS)}: no manifest there or beside; run jobs/run_all.py first")
     facts: Body = {"steps": {}, "models": {}, "menu": {}, "warnings": []}
@@ -47,23 +47,6 @@ def read_facts(config: Config) -> Body:
 
 
 _NEWEST = ("run_id", "finished_at", "config_hash", "versions", "models", "rules", "menu", "run_date", "cutoff_date")
-
-
-def _manifests(config: Config) -> Iterator[Body]:
-    """Every manifest that a job of this config has left: that of the whole run, and those of single steps."""
-    stems = {
-        manifest_path(config, STEPS).removesuffix(".json"),
-        manifest_path(config, ["segments"]).removesuffix(".segments.json"),
-    }
-    for stem in sorted(stems):
-        for info in storage.list_files(f"{stem}*.json"):
-            steps = info.path[info.path.rfind("/") :].removesuffix(".json")
-            steps = steps.removeprefix(stem[stem.rfind("/") :])
-            if steps and not (steps[0] == "." and set(steps[1:].split("_")) <= set(STEPS)):
-                continue
-            body = json.loads(storage.read_bytes(info.path))
-            if isinstance(body, dict) and isinstance(body.get("steps"), dict):
-                yield body
 
 
 def read_numbers(path: str) -> Body | None:

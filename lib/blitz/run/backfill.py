@@ -31,7 +31,10 @@ from blitz.raw.channels import CHANNELS, Channel
 from blitz.raw.inputs import RawInputs
 from blitz.raw.mappings import category_table, choice_table
 from blitz.raw.specs import REASON
-from blitz.run.core import Preflight, check_published_inputs, manifest, manifest_path, run_steps, write_manifest
+from blitz.run.execute import run_steps
+from blitz.run.manifest import manifest, manifest_path, write_manifest
+from blitz.run.preflight import check_published_inputs
+from blitz.run.steps import Preflight
 
 log = logging.getLogger(__name__)
 

@@ -237,12 +237,13 @@ def prove(rules: RuleSet) -> Proof:
     return Proof(tuple(proofs), tuple(problems))
 
 
-def require_proven(rules: RuleSet) -> None:
-    """Raise RuleError naming the cell and the rules where a rule set has a gap or an overlap."""
+def require_proven(rules: RuleSet) -> Proof:
+    """The proof of a rule set. Raises RuleError naming the cell and the rules where it has a gap or an overlap."""
     proof = prove(rules)
     if not proof.holds:
         listed = "\n".join(f"  - {problem}" for problem in proof.problems)
         raise RuleError(f"the rules do not give every customer exactly one segment:\n{listed}")
+    return proof
 
 
 def _band_problems(rules: RuleSet) -> list[str]:

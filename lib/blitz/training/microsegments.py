@@ -29,7 +29,7 @@ from blitz.config.values import did_you_mean
 from blitz.errors import BlitzError, ConfigError, InputError
 from blitz.pipelines.segmentation import SegmentRunner
 from blitz.publish.tables import read_output
-from blitz.run.core import versions
+from blitz.run.manifest import versions
 from blitz.segmentation.microsegments import PlanItem, feature_columns, plan_rows, prepared
 from blitz.segmentation.payload import load_payload
 from blitz.segmentation.segments import ID_COLUMN, short_name

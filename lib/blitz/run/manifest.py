@@ -1,0 +1,144 @@
+"""The manifest of a run: a JSON file next to its results that says what it used and what it made.
+
+The name of the manifest of some steps is that of the whole run's with the steps in it: ``manifest.json`` and
+``manifest.segments_microsegments.json``.
+"""
+
+import hashlib
+import json
+import platform
+import sys
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib import resources
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources.abc import Traversable
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+import blitz
+from blitz import storage
+from blitz.config import Config
+from blitz.errors import ConfigError
+from blitz.pipelines.context import StepResult
+from blitz.run.steps import STEPS, Preflight
+from blitz.segmentation.rules import rules_hash
+
+_SUFFIX = ".json"
+
+
+def manifest_path(config: Config, steps: Collection[str]) -> str:
+    """Where the manifest of a run of these steps goes: ``run.manifest_path``, or next to the results."""
+    return _with_steps(_whole_run_path(config, steps), steps)
+
+
+def _whole_run_path(config: Config, steps: Collection[str]) -> str:
+    """The manifest of a run of all steps that starts with the first of these."""
+    if config.run.manifest_path is not None:
+        return config.run.manifest_path
+    anchor = STEPS[next(iter(steps))].anchor(config)
+    return anchor.rstrip("/").rpartition("/")[0] + "/manifest" + _SUFFIX
+
+
+def _with_steps(path: str, steps: Collection[str]) -> str:
+    return path if tuple(steps) == tuple(STEPS) else f"{path.removesuffix(_SUFFIX)}.{'_'.join(steps)}{_SUFFIX}"
+
+
+def _is_manifest(name: str, whole_run: str) -> bool:
+    """Whether a file's name is that of a manifest of all or some steps, given that of a whole run."""
+    infix = name.removesuffix(_SUFFIX).removeprefix(whole_run.removesuffix(_SUFFIX))
+    return not infix or (infix[0] == "." and set(infix[1:].split("_")) <= set(STEPS))
+
+
+def read_manifests(config: Config) -> Iterator[dict[str, Any]]:
+    """Every manifest that runs of this config left: those of whole runs and those of some steps, in no order."""
+    paths = set()
+    for step in STEPS:
+        with suppress(ConfigError):  # a config with one of the two bodies has only the steps of that body
+            paths.add(_whole_run_path(config, [step]))
+    for path in sorted(paths):
+        whole_run = path.rpartition("/")[2]
+        for info in storage.list_files(f"{path.removesuffix(_SUFFIX)}*{_SUFFIX}"):
+            if _is_manifest(info.path.rpartition("/")[2], whole_run):
+                body = json.loads(storage.read_bytes(info.path))
+                if isinstance(body, dict) and isinstance(body.get("steps"), dict):
+                    yield body
+
+
+def manifest(
+    config: Config,
+    spark: SparkSession,
+    ready: Preflight,
+    results: Sequence[StepResult],
+    run_id: str,
+    warnings: Sequence[str] = (),
+) -> dict[str, Any]:
+    """What a run used and what it made (docs/contract.md, section 8): hashes, versions, accounts, seconds, paths.
+
+    ``warnings`` are those of the run; ``menu`` names the categories of the category columns.
+    """
+    body: dict[str, Any] = {
+        "run_id": run_id,
+        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "config_hash": config.config_hash,
+        "code": code_hash(),
+        "versions": versions(spark),
+        "models": {key: payload.sha256 for key, payload in ready.payloads.items()},
+        "rules": rules_hash(ready.rules) if ready.rules else None,
+        "steps": {
+            result.step: {
+                "output": result.output.path,
+                "rows": result.output.rows,
+                "files": result.output.files,
+                "bytes": result.output.bytes,
+                "seconds": round(result.seconds, 3),
+                "accounts": [account.as_json() for account in result.accounts],
+                "quarantine": result.quarantine,
+                **result.details,
+            }
+            for result in results
+        },
+        "warnings": list(dict.fromkeys(warnings)),
+    }
+    if ready.menu:
+        body["menu"] = {kind: [each.name for each in ready.menu.of_kind(kind)] for kind in ("dri", "base")}
+    if config.feature_pipeline_body:
+        common = config.feature_pipeline.common
+        body["run_date"] = common.current_run_date.isoformat()
+        body["cutoff_date"] = config.feature_pipeline.customer.cutoff_date.isoformat()
+    return body
+
+
+def code_hash() -> str:
+    """SHA-256 (hex) over the package's modules, rule table and templates: a version alone does not show an edit."""
+    digest = hashlib.sha256()
+    folder = resources.files(blitz)
+    for name in sorted(_files(folder)):
+        digest.update(f"{name}\0{hashlib.sha256(folder.joinpath(name).read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def _files(folder: Traversable, prefix: str = "") -> Iterator[str]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _files(entry, f"{prefix}{entry.name}/")
+        elif entry.name.endswith((".py", ".json", ".j2")):
+            yield prefix + entry.name
+
+
+def versions(spark: SparkSession) -> dict[str, str]:
+    """The versions of everything that can change a result."""
+    found = {"blitz": blitz.__version__, "python": platform.python_version(), "spark": spark.version}
+    for name in ("pandas", "numpy", "pyarrow", "scikit-learn", "pyspark"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # a cluster may bring Spark without package metadata
+            found[name] = str(getattr(sys.modules.get(name), "__version__", "unknown"))
+    return found
+
+
+def write_manifest(path: str, body: dict[str, Any]) -> None:
+    """Write the manifest as JSON."""
+    storage.write_bytes(path, (json.dumps(body, indent=2, sort_keys=False) + "\n").encode())

@@ -1,0 +1,60 @@
+"""What is checked before the first job of a run; what was checked is handed to the steps."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from blitz import storage
+from blitz.config import Config, validate_segments
+from blitz.errors import InputError
+from blitz.pipelines.models import load_payloads
+from blitz.raw.channels import CHANNELS
+from blitz.raw.inputs import raw_inputs
+from blitz.run.steps import Preflight, inputs_of
+from blitz.segmentation.rules import load_rules, require_proven, segment_names
+
+
+def preflight(config: Config, steps: Sequence[str]) -> Preflight:
+    """Prove the rules, find every file, check every schema and model that the steps need; no Spark.
+
+    Raises RuleError or ConfigError for what the config says, else one InputError with everything that is missing.
+    """
+    rules = proof = inputs = menu = None
+    payloads = {}
+    if "segments" in steps or "microsegments" in steps:
+        rules = load_rules(config.segmentation.rules_path)
+        proof = require_proven(rules)
+        validate_segments(config, segment_names(rules))
+    channels = [step for step in steps if step in CHANNELS]
+    problems: list[str] = []
+    with _collected(problems):
+        if channels or "customers" in steps:
+            inputs = raw_inputs(config.feature_pipeline, channels)
+            menu = inputs.mappings().menu
+    with _collected(problems):
+        if "microsegments" in steps:
+            payloads = load_payloads(config)
+    with _collected(problems):
+        check_published_inputs(config, steps)
+    if problems:
+        raise InputError("\n".join(problems))
+    return Preflight(tuple(steps), inputs, menu, rules, proof, payloads)
+
+
+@contextmanager
+def _collected(problems: list[str]) -> Iterator[None]:
+    """Add an InputError of the block to the problems, so that the checks after it run as well."""
+    try:
+        yield
+    except InputError as error:
+        problems.append(str(error))
+
+
+def check_published_inputs(config: Config, steps: Sequence[str]) -> None:
+    """Raise InputError listing every output that the steps read and that neither exists nor is written by them."""
+    missing = [
+        f"{path}: no {step.output} there; run the step {step.name} first"
+        for path, step in inputs_of(config, steps).items()
+        if not storage.exists(path)
+    ]
+    if missing:
+        raise InputError("inputs are missing:\n" + "\n".join(f"  - {problem}" for problem in missing))

@@ -1,0 +1,183 @@
+"""The steps of a run as one table: what each reads, where it writes, and how it runs.
+
+Everything else about steps is computed from the table: their order, which run side by side, the outputs that must
+exist before a run, where a run's results are, and how to resume a run that failed.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from pyspark.sql import SparkSession
+
+from blitz.config import Config
+from blitz.errors import ConfigError
+from blitz.pipelines.context import RunContext, StepResult
+from blitz.pipelines.customers import CustomerFeaturePipeline
+from blitz.pipelines.orders import OrderFeaturePipeline
+from blitz.pipelines.segmentation import SegmentRunner
+from blitz.raw.channels import CHANNELS, USER_CHANNEL, Channel
+from blitz.raw.inputs import RawInputs
+from blitz.raw.menu import Menu
+from blitz.segmentation.payload import Payload
+from blitz.segmentation.rules import Proof, RuleSet
+
+Locate = Callable[[Config], str]
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What was found and checked before the first job, and is handed to the steps: raw tables, rules, models."""
+
+    steps: tuple[str, ...]
+    inputs: RawInputs | None = None
+    menu: Menu | None = None
+    rules: RuleSet | None = None
+    proof: Proof | None = None
+    payloads: Mapping[str, Payload] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a step works with: the config, the session, what was checked before, and the run that it belongs to."""
+
+    config: Config
+    spark: SparkSession
+    ready: Preflight
+    context: RunContext
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a run.
+
+    ``output`` names what it makes, in messages. ``reads`` maps the steps whose outputs it reads to where it reads them;
+    ``writes`` is where its own output goes; ``anchor`` is the output next to which a run that starts with this step
+    leaves its manifest.
+    """
+
+    name: str
+    output: str
+    reads: Mapping[str, Locate]
+    writes: Locate
+    anchor: Locate
+    run: Callable[[Work], StepResult]
+
+
+def _orders_path(channel: str, config: Config) -> str:
+    return config.feature_pipeline.channel(channel).output_path
+
+
+def _customers_path(config: Config) -> str:
+    return config.feature_pipeline.customer.output_path
+
+
+def _segmentation_input(config: Config) -> str:
+    return config.segmentation.input_path
+
+
+def _segments_path(config: Config) -> str:
+    return config.segmentation.output_segments_path
+
+
+def _microsegments_path(config: Config) -> str:
+    return config.segmentation.output_microsegments_path
+
+
+def _run_orders(channel: str, work: Work) -> StepResult:
+    pipeline = OrderFeaturePipeline(work.config, channel, work.spark, inputs=work.ready.inputs, context=work.context)
+    return pipeline.publish(pipeline.compute())
+
+
+def _run_customers(work: Work) -> StepResult:
+    return CustomerFeaturePipeline(work.config, work.spark, inputs=work.ready.inputs, context=work.context).publish()
+
+
+def _segment_runner(work: Work) -> SegmentRunner:
+    ready = work.ready
+    return SegmentRunner(work.config, work.spark, context=work.context, rules=ready.rules, payloads=ready.payloads)
+
+
+def _run_segments(work: Work) -> StepResult:
+    return _segment_runner(work).publish_segments()
+
+
+def _run_microsegments(work: Work) -> StepResult:
+    return _segment_runner(work).publish_microsegments()
+
+
+def _order_step(channel: Channel) -> Step:
+    users = {} if channel.defines_users else {USER_CHANNEL.name: partial(_orders_path, USER_CHANNEL.name)}
+    name = channel.name
+    path, run = partial(_orders_path, name), partial(_run_orders, name)
+    return Step(name, f"{name} order features", users, path, _customers_path, run)
+
+
+_TABLE = (
+    *map(_order_step, CHANNELS.values()),
+    Step(
+        "customers",
+        "customer features",
+        {name: partial(_orders_path, name) for name in CHANNELS},
+        _customers_path,
+        _customers_path,
+        _run_customers,
+    ),
+    Step("segments", "segments", {"customers": _segmentation_input}, _segments_path, _segments_path, _run_segments),
+    Step(
+        "microsegments",
+        "micro-segments",
+        {"customers": _segmentation_input, "segments": _segments_path},
+        _microsegments_path,
+        _segments_path,
+        _run_microsegments,
+    ),
+)
+STEPS: Mapping[str, Step] = {step.name: step for step in _TABLE}  # in the order of a run
+
+
+def chosen_steps(names: str | None) -> tuple[str, ...]:
+    """The steps of a ``--steps`` list, in the order of a run. Raises ConfigError for an unknown name."""
+    if names is None:
+        return tuple(STEPS)
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    unknown = [name for name in wanted if name not in STEPS]
+    if unknown or not wanted:
+        raise ConfigError([f"--steps: unknown step {name!r}; known: {', '.join(STEPS)}" for name in unknown or [""]])
+    return tuple(step for step in STEPS if step in wanted)
+
+
+def waves(steps: Iterable[str]) -> list[tuple[str, ...]]:
+    """The steps in the order of a run; steps that read no output of one another are together and run side by side."""
+    chosen = set(steps)
+    levels: dict[int, list[str]] = {}
+    for name in STEPS:
+        if name in chosen:
+            levels.setdefault(_level(name), []).append(name)
+    return [tuple(levels[level]) for level in sorted(levels)]
+
+
+def _level(name: str) -> int:
+    return max((1 + _level(source) for source in STEPS[name].reads), default=0)
+
+
+def inputs_of(config: Config, steps: Collection[str]) -> dict[str, Step]:
+    """The published outputs that the steps read and none of them writes: path to the step that makes it."""
+    return {
+        locate(config): STEPS[source]
+        for name in STEPS
+        if name in steps
+        for source, locate in STEPS[name].reads.items()
+        if source not in steps
+    }
+
+
+def output_path(config: Config, step: str) -> str:
+    """Where a step publishes."""
+    return STEPS[step].writes(config)
+
+
+def resume_hint(steps: Sequence[str], done: Collection[str]) -> str | None:
+    """How to resume a run that failed, as the arguments of the command; None where none of its steps is done."""
+    left = [step for step in steps if step not in done]
+    return f"resume with --steps {','.join(left)}" if left and len(left) < len(steps) else None
