@@ -12,7 +12,7 @@ import blitz.cli
 from blitz.cli import entry_points
 from blitz.cli.command import Command, exit_code_of
 from blitz.cli.main import main
-from blitz.errors import BlitzError, ConfigError, InputError, RuleError
+from blitz.errors import BlitzError, ConfigError, InputError, RuleError, StepError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 MODULES = {each.name: import_module(f"blitz.cli.{each.name}") for each in pkgutil.iter_modules(blitz.cli.__path__)}
@@ -63,18 +63,35 @@ def test_an_error_is_one_message_and_an_exit_code(monkeypatch, capsys, error, co
         exit_code_of("job", work)
 
 
-def test_an_unexpected_error_names_the_step_and_the_debug_log(monkeypatch, capsys):
+def test_an_unexpected_error_names_the_debug_log(monkeypatch, capsys):
     def work() -> None:
-        error = ValueError("odd")
-        error.add_note("segments")
-        raise error
+        raise ValueError("odd")
 
     monkeypatch.delenv("DATABRICKS_RUNTIME_VERSION", raising=False)
     assert exit_code_of("job", work) == 1
     error = capsys.readouterr().err
-    assert error.startswith("job: failed: segments: ValueError: odd; the traceback is in ")
+    assert error.startswith("job: failed: ValueError: odd; the traceback is in ")
     log = Path(error.rstrip().rpartition(" ")[2])
     assert log.name == "blitz-job.debug.log" and "ValueError: odd" in log.read_text()
+
+
+def test_a_step_that_failed_is_named_with_the_debug_log_and_how_to_resume(monkeypatch, capsys):
+    monkeypatch.delenv("DATABRICKS_RUNTIME_VERSION", raising=False)
+
+    def ends(error: BlitzError) -> tuple[int, list[str]]:
+        def work() -> None:
+            raise error
+
+        return exit_code_of("job", work), capsys.readouterr().err.splitlines()
+
+    hint = "resume with --steps segments,microsegments"
+    code, (first, last) = ends(StepError("segments", ValueError("odd"), "ValueError: odd", hint))
+    assert code == 1 and last == hint
+    assert first.startswith("job: failed: segments: ValueError: odd; the traceback is in ")
+    code, lines = ends(StepError("segments", InputError("no table"), "no table", hint))
+    assert (code, lines) == (1, ["job: failed: segments: no table", hint])
+    code, lines = ends(StepError("ownapp", RuleError("a gap"), "a gap"))
+    assert (code, lines) == (2, ["job: ownapp: a gap"])
 
 
 def test_a_missing_config_is_exit_2(capsys):
