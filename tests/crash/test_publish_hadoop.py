@@ -9,10 +9,11 @@ import pytest
 from pyspark.sql import SparkSession
 
 from blitz import storage
-from blitz.errors import InputError, PublishError
+from blitz.errors import InputError
 from blitz.publish.files import recover
 from blitz.publish.tables import publish, read_output
 from blitz.publish.tree import TreeStore
+from publish_cases import check_publishing
 from publish_helpers import NEW, Death, Watched, frame, put, seen
 
 
@@ -51,15 +52,7 @@ def test_hadoop_publish(viewfs: str, spark: SparkSession, tmp_path: Path) -> Non
         assert seen(path) == {tag: 30}
         assert {name for name in os.listdir(tmp_path / "deep") if not name.endswith(".crc")} == {"t"}
     assert read_output(spark, path).count() == 30
-
-    def meet(*_: object) -> None:
-        with pytest.raises(PublishError, match="run first on .* is publishing to this output"):
-            put("new", path, "second")
-        raise OSError(5, "the disk is gone")
-
-    with pytest.raises(OSError, match="gone"):
-        publish(frame(spark, "third"), path, run_id="first", write=meet)
-    assert seen(path) == NEW
+    check_publishing(f"{viewfs}/cases")
 
 
 @pytest.mark.parametrize("after", ["publish", "recover"])

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from blitz.errors import InputError, PublishError
-from blitz.publish.files import recover
 from blitz.publish.local import LocalTree, local_store
 from blitz.publish.lock import LEASE_SECONDS, LeaseConflict, LeaseState, lease
 from publish_helpers import NEW, OLD, put, seen, write_rows
@@ -43,21 +42,6 @@ def test_readers_see_complete_tables_only(tmp_path: Path) -> None:
     tables = [found for found in results if isinstance(found, dict)]
     assert len(tables) > 10 and all(found in (OLD, NEW) for found in tables)
     assert all("no such file" in found for found in results if isinstance(found, str))
-
-
-def test_of_two_runs_at_once_one_fails_clearly(tmp_path: Path) -> None:
-    path = str(tmp_path / "t")
-
-    def write_and_meet(df: Any, folder: str) -> None:
-        expected = f"^{path}: run first \\(process {os.getpid()}\\) is publishing to this output; wait until it ends"
-        with pytest.raises(PublishError, match=expected):
-            put("new", path, "second")
-        with pytest.raises(PublishError, match=expected):
-            recover(path)
-        write_rows(df, folder)
-
-    assert put("old", path, "first", write=write_and_meet).rows == 30
-    assert seen(path) == OLD and os.listdir(tmp_path) == ["t"]
 
 
 HOLD = """

@@ -11,6 +11,7 @@ from blitz.errors import PublishError
 from blitz.publish import s3 as publish_s3
 from blitz.publish.files import recover
 from blitz.storage.s3 import split
+from publish_cases import check_publishing
 from publish_helpers import NEW, OLD, Death, Machine, Rows, put, seen, write_rows
 from s3_fixtures import Calls, bury, failing
 
@@ -26,6 +27,10 @@ def uploads(path: str) -> list[Any]:
 
 def table_keys(tag: str) -> list[str]:
     return ["out/t/_SUCCESS"] + [f"out/t/part-{part:05}-{tag}.snappy.parquet" for part in range(3)]
+
+
+def test_publishing_on_s3(bucket: str) -> None:
+    check_publishing(f"s3://{bucket}/out")
 
 
 def test_publish_and_replace(bucket: str) -> None:
@@ -65,7 +70,7 @@ def test_replaces_a_delta_table_with_parquet(bucket: str) -> None:
     assert keys(path) == table_keys("new")
 
 
-def test_foreign_content_is_never_replaced(bucket: str) -> None:
+def test_other_files_are_never_overwritten(bucket: str) -> None:
     storage.write_bytes(f"s3://{bucket}/a/notes.txt", b"x")
     storage.write_bytes(f"s3://{bucket}/b/deep/part-0.parquet", b"x")
     for path, message in {"a/notes.txt": "not Parquet", "a": "notes.txt", "b": "deep"}.items():
@@ -151,18 +156,6 @@ def test_expired_copies_are_reported(bucket: str, calls: Calls) -> None:
         pytest.raises(PublishError, match=f"its copies have expired; delete {journal} and run again"),
     ):
         put("new", path, "r2")
-
-
-def test_of_two_runs_at_once_one_fails_clearly(bucket: str) -> None:
-    path = f"s3://{bucket}/out/t"
-
-    def write_and_meet(df: Any, folder: str) -> None:
-        with pytest.raises(PublishError, match=f"^{path}: run first on .* is publishing to this output .*delete s3://"):
-            put("new", path, "second")
-        write_rows(df, folder)
-
-    put("old", path, "first", write=write_and_meet)
-    assert keys(path) == table_keys("old")
 
 
 def test_a_run_that_lost_its_lock_publishes_nothing(bucket: str) -> None:

@@ -12,7 +12,12 @@ from blitz import storage
 from blitz.errors import PublishError
 from blitz.publish.base import Published
 from blitz.publish.tables import publish, publishing
+from publish_cases import check_publishing
 from publish_helpers import NEW, OLD, Rows, put, seen, write_rows
+
+
+def test_publishing_on_a_local_disk(tmp_path: Path) -> None:
+    check_publishing(str(tmp_path))
 
 
 class Refused(Exception):
