@@ -22,8 +22,8 @@ from blitz.publish import s3 as publish_s3
 from blitz.publish.delta import restoring
 from blitz.publish.files import recover
 from blitz.publish.tables import Format, Published, publish, publishing, read_output
-from publish_helpers import Death, seen
-from s3_fixtures import Calls, bury, s3a_conf
+from publish_helpers import Death, bury, seen
+from s3_fixtures import Calls, s3a_conf
 
 DELTA = "io.delta:delta-spark_2.13:4.0.1"
 

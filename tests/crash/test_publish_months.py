@@ -12,8 +12,8 @@ from blitz.publish import s3 as publish_s3
 from blitz.publish.files import recover
 from blitz.publish.months import MONTH, month_of, publishing_months
 from blitz.publish.tables import Published
-from publish_helpers import Death, Machine, Rows, seen, write_rows
-from s3_fixtures import Calls, bury
+from publish_helpers import Death, Machine, Rows, bury, seen, write_rows
+from s3_fixtures import Calls
 
 
 @pytest.fixture(params=["local", "s3"])

@@ -12,8 +12,8 @@ from blitz.publish import s3 as publish_s3
 from blitz.publish.files import recover
 from blitz.storage.s3 import split
 from publish_cases import check_publishing
-from publish_helpers import NEW, OLD, Death, Machine, Rows, put, seen, write_rows
-from s3_fixtures import Calls, bury, failing
+from publish_helpers import NEW, OLD, Death, Machine, Rows, bury, put, seen, write_rows
+from s3_fixtures import Calls, failing
 
 
 def keys(path: str, below: str = "") -> list[str]:

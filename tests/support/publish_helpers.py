@@ -1,6 +1,8 @@
 """Tables for the publishing tests, written without Spark where only the publishing is under test; and faults."""
 
+import json
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from blitz import storage
+from blitz.errors import InputError
 from blitz.publish.base import Store
 from blitz.publish.tables import Published, publish
 
@@ -103,3 +106,12 @@ class Watched:
             return method(*args, **named)
 
         return call
+
+
+def bury(path: str) -> None:
+    """Make the owner of an output's lock look dead: its process id belongs to a process born at another time."""
+    folder, _, name = path.rpartition("/")
+    lock = f"{folder}/.{name}.blitz.lock"
+    with suppress(InputError):  # it died before it had the lock
+        owner = json.loads(storage.read_bytes(lock))
+        storage.write_bytes(lock, json.dumps(owner | {"born": "0"}).encode())

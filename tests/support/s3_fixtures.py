@@ -3,14 +3,13 @@
 The fixtures are registered by ``tests/crash/conftest.py``.
 """
 
-import json
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 from urllib.error import URLError
 
@@ -19,7 +18,6 @@ import pytest
 from botocore.exceptions import ClientError
 
 from blitz import storage
-from blitz.errors import InputError
 
 HADOOP_AWS = "org.apache.hadoop:hadoop-aws:3.4.1"  # the Hadoop version that pyspark 4.0.1 bundles
 
@@ -151,12 +149,3 @@ def failing(name: str, code: str, at: int = 1) -> Hook:
             raise ClientError({"Error": {"Code": code}}, name)
 
     return hook
-
-
-def bury(path: str) -> None:
-    """Make the owner of an output's lock look dead: its process id belongs to a process born at another time."""
-    folder, _, name = path.rpartition("/")
-    lock = f"{folder}/.{name}.blitz.lock"
-    with suppress(InputError):  # it died before it had the lock
-        owner = json.loads(storage.read_bytes(lock))
-        storage.write_bytes(lock, json.dumps(owner | {"born": "0"}).encode())
