@@ -18,6 +18,15 @@ from places import CHECKOUT, ORDERS
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs Spark's JVM where the session is of Sail or of Spark Connect."""
+    if os.environ.get("BLITZ_TEST_ENGINE", "spark") == "spark" and "SPARK_REMOTE" not in os.environ:
+        return
+    for item in items:
+        if item.get_closest_marker("spark"):
+            item.add_marker(pytest.mark.skip(reason="needs a classic session of Spark"))
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail where no test passed: a lane of skipped tests has shown nothing. Pytest itself fails where it finds none."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")

@@ -16,6 +16,8 @@ from blitz.publish.tree import TreeStore
 from publish_cases import check_publishing
 from publish_helpers import NEW, Death, Watched, frame, put, seen
 
+pytestmark = pytest.mark.spark
+
 
 @pytest.fixture
 def viewfs(spark: SparkSession, tmp_path: Path) -> str:

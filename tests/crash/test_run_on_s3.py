@@ -73,13 +73,16 @@ def environment(endpoint: str) -> dict[str, str]:
     return {**bare, **aws_environment(endpoint), "BLITZ_VENV": str(Path(sys.executable).parents[1])}
 
 
-def run(endpoint: str, seconds: float) -> tuple[subprocess.CompletedProcess[str], float]:
-    """run_all on conf/prod.json, and how long it took."""
-    command = ["./spark-submit.sh", "--packages", HADOOP_AWS, "jobs/run_all.py", "--conf", "conf/prod.json"]
+SUBMIT = ["./spark-submit.sh", "--packages", HADOOP_AWS]
+
+
+def run(endpoint: str, *command: str) -> tuple[subprocess.CompletedProcess[str], float]:
+    """run_all on conf/prod.json by a command, and how long it took; by Python alone, what is refused needs no JVM."""
     started = time.monotonic()
     done = subprocess.run(
-        command, env=environment(endpoint), cwd=CHECKOUT, capture_output=True, text=True, timeout=seconds
-    )
+        [*(command or [sys.executable]), "jobs/run_all.py", "--conf", "conf/prod.json"],
+        env=environment(endpoint), cwd=CHECKOUT, capture_output=True, text=True, timeout=400,
+    )  # fmt: skip
     return done, time.monotonic() - started
 
 
@@ -94,7 +97,7 @@ def message_of(done: subprocess.CompletedProcess[str]) -> str:
 
 def test_conf_prod_as_it_stands(moto_server: str, buckets: Any, sample: Path) -> None:
     """A minute and a half."""
-    done, _ = run(moto_server, 400)
+    done, _ = run(moto_server, *SUBMIT)
     assert done.returncode == 0, done.stdout[-5000:]
     manifest = json.loads(storage.read_bytes("s3://blitz-mcdelivery/features/users/ownapp/manifest.json"))
     assert list(manifest["steps"]) == ["ownapp", "swiggy", "instore", "customers", "segments", "microsegments"]
@@ -120,7 +123,7 @@ def test_a_missing_model(moto_server: str, buckets: Any) -> None:
     """10 s."""
     key = "Modelling/Artifacts/kmeans_segmentation_6_15_03.pkl"
     buckets.delete_object(Bucket="blitz-mcdelivery", Key=key)
-    done, seconds = run(moto_server, 120)
+    done, seconds = run(moto_server)
     message = message_of(done)
     assert seconds < A_MINUTE
     assert f"s3://blitz-mcdelivery/{key}: no such object" in message and "segment_6_15_03_model" in message
@@ -159,7 +162,7 @@ def refusing() -> Iterator[str]:
 def test_a_denied_bucket() -> None:
     """10 s."""
     with refusing() as endpoint:
-        done, seconds = run(endpoint, 120)
+        done, seconds = run(endpoint)
     message = message_of(done)
     assert seconds < A_MINUTE
     assert re.search(r"s3://data-mcdelivery/sales/ and \d+ more paths: access denied", message)
@@ -170,7 +173,7 @@ def test_a_denied_bucket() -> None:
 def test_an_endpoint_that_does_not_answer() -> None:
     """20 s."""
     endpoint = f"http://127.0.0.1:{free_port()}"
-    done, seconds = run(endpoint, 120)
+    done, seconds = run(endpoint)
     message = message_of(done)
     assert seconds < A_MINUTE
     assert f"S3 at {endpoint.removeprefix('http://')} cannot be reached" in message and "AWS_ENDPOINT_URL" in message

@@ -14,6 +14,7 @@ from blitz.raw.files import resolve
 from blitz.raw.specs import Field, Kind, TableSpec
 from blitz.raw.typed_rows import read_rejected, read_table
 
+pytestmark = pytest.mark.engines
 ZONE = "Asia/Kolkata"
 SPEC = TableSpec(
     "orders",

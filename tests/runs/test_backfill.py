@@ -102,6 +102,7 @@ def test_repeated_orders_users_and_accounts_as_of_each_date(spark, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.spark
 def test_every_output_of_every_date_is_that_of_a_run_of_its_own(
     spark, sample_config, sample_run, tmp_path, monkeypatch
 ):

@@ -28,6 +28,7 @@ def start(monkeypatch: pytest.MonkeyPatch, task: dict[str, Any], **parameters: s
     return getattr(importlib.import_module(module), function)()
 
 
+@pytest.mark.spark
 def test_the_tasks_run_in_order_in_a_session_that_stays(spark, tmp_path, monkeypatch):
     monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "17.3")
     write_sample(2000, 5, f"{tmp_path}/sample")

@@ -81,6 +81,7 @@ def bare_environment(**more: str) -> dict[str, str]:
     return {**keep, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", **more}
 
 
+@pytest.mark.slow
 def test_spark_submit_on_executors_of_their_own(config, tmp_path):
     """Raw spark-submit from a checkout ships the package to processes that have nothing of it."""
     command = ["spark-submit", "--master", "local-cluster[2,1,1024]", "--conf", "spark.ui.enabled=false",

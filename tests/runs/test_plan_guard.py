@@ -17,7 +17,7 @@ from plans import Plan
 
 EXPECTED = Path(__file__).with_name("plans.json")
 ACCEPT = "BLITZ_ACCEPT_PLANS"
-pytestmark = pytest.mark.skipif("SPARK_REMOTE" in os.environ, reason="plans are read from a classic session")
+pytestmark = pytest.mark.spark
 
 
 @pytest.fixture

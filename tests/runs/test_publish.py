@@ -80,6 +80,7 @@ def test_read_output_without_a_table(spark: SparkSession, tmp_path: Path) -> Non
         read_output(spark, f"{tmp_path}/none")
 
 
+@pytest.mark.spark
 def test_delta_without_delta_lake(spark: SparkSession, tmp_path: Path) -> None:
     with pytest.raises(PublishError, match="t: run.format is delta, but this Spark session has no Delta Lake; add"):
         publish(frame(spark, "x"), str(tmp_path / "t"), fmt="delta", run_id="r")

@@ -20,6 +20,7 @@ from blitz.cli.main import main
 from blitz.spark.session import is_connect
 from rough import KEPT, Rough, customer, plant
 
+pytestmark = pytest.mark.engines
 CHANNELS = ("ownapp", "swiggy", "instore")
 MARKS = {"ownapp": ("total_price", "original_price"), "instore": ("GrossAmount", "PriceNet")}
 MARKS["swiggy"] = MARKS["ownapp"]
@@ -183,11 +184,10 @@ def test_lines_and_customers_go_to_their_own_orders(ran):
     }  # fmt: skip
 
 
-def test_no_job_reads_an_input_twice(ran, spark):
+@pytest.mark.spark
+def test_no_job_reads_an_input_twice(ran):
     """One job per step and one per quarantine; of each, every file scan is of another file, and counts its rows once.
     The report's jobs come behind: over the outputs, and one over the raw lines for the items without a category."""
-    if is_connect(spark):
-        pytest.skip("the numbers of a job's scans stand in the classic session alone")
     steps = len(CHANNELS) * 2 + 3
     of_report = [[places for places, _ in scans] for scans in ran.scans[steps:]]
     assert len(of_report) == 5

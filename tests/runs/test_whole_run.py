@@ -17,6 +17,7 @@ import compare
 import pandas_pipeline
 from places import CHECKOUT, ORDERS
 
+pytestmark = pytest.mark.engines
 SEGMENTS = {
     *(f"Seg1_5_{place}" for place in range(1, 9)),
     *(f"Seg_6_15_{place:02}" for place in range(1, 11)),
