@@ -43,7 +43,7 @@ def test_dates_that_would_overwrite_each_other_are_refused(sample_config, tmp_pa
     path.write_text(json.dumps(body))
     assert main("backfill", arguments) == 2
     error = capsys.readouterr().err
-    assert "feature_pipeline.swiggy.output_path: the same path as of every date; put {as_of} into it" in error
+    assert "feature_pipeline.swiggy.output_path: the same path for each date; put {as_of} into it" in error
     assert "segmentation.input_path: the same path" in error
     body = per_date(body, str(tmp_path))
     body["feature_pipeline"]["customer"]["output_path"] = f"{tmp_path}/users_{{as_of}}.parquet"

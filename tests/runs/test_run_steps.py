@@ -1,4 +1,4 @@
-"""Steps that run side by side: both errors are told, and what one of them publishes is whole."""
+"""Steps that run side by side: both errors are reported, one of them publishes completely, the hint how to resume."""
 
 import json
 
@@ -35,6 +35,7 @@ def test_two_steps_that_fail_are_both_told(world, capsys):
     assert code == 1
     assert "run_all: failed: swiggy: swiggy orders: 50.00% of 2 rows cannot be read" in said
     assert "also failed: instore: instore orders: 50.00% of 2 rows cannot be read" in said
+    assert said.splitlines()[-1] == "resume with --steps swiggy,instore"
 
 
 @pytest.mark.usefixtures("spark")
@@ -43,5 +44,6 @@ def test_a_step_ends_whole_where_the_one_beside_it_fails(world, capsys):
     code, body = run(world)
     said = capsys.readouterr().err
     assert code == 1 and "failed: swiggy" in said and "also failed" not in said
+    assert said.splitlines()[-1] == "resume with --steps swiggy"
     rows = pd.read_parquet(body["feature_pipeline"]["instore"]["output_path"])
     assert list(rows["order_id"]) == ["900"]

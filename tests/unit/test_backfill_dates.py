@@ -14,7 +14,7 @@ def test_run_dates_keep_the_day_of_the_first():
     ]  # fmt: skip
     assert backfills.run_dates("2025-01-01", "2025-01-16", "week") == [dt.date(2025, 1, day) for day in (1, 8, 15)]
     assert backfills.run_dates("2024-02-28", "2024-03-01", "day")[1] == dt.date(2024, 2, 29)
-    with pytest.raises(ConfigError, match="--to: 2025-01-01 lies before --from 2025-02-01"):
+    with pytest.raises(ConfigError, match="--to: 2025-01-01 is before --from 2025-02-01"):
         backfills.run_dates("2025-02-01", "2025-01-01", "month")
     with pytest.raises(ConfigError, match=r"--from: .*\n.*--to: "):
         backfills.run_dates("2025-02-30", "soon", "month")

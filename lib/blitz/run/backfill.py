@@ -1,15 +1,14 @@
-"""Runs as of several dates, the raw files read once.
+"""Runs as of several dates that read the raw files once.
 
-What does not depend on the run date is staged in a scratch folder: the typed raw rows, the lines taken together per
-order, the customer of every order. Each date then does what a run of its own does from there on: window, repeated
-orders, own-app users, and all later steps.
+What does not depend on the run date is staged in a scratch folder: the typed raw rows, the lines aggregated per order,
+the customer of every order. Each date then does the rest of a run: window, repeated orders, own-app users, and all
+later steps.
 """
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -19,7 +18,7 @@ from blitz.accounts import Account, Counter
 from blitz.config import Config, add_months
 from blitz.config.paths import OUTPUTS
 from blitz.config.values import dig, parse_date
-from blitz.errors import ConfigError
+from blitz.errors import ConfigError, StepError
 from blitz.features.lines import line_features
 from blitz.features.orders import CountedLines, customer_keys, good_lines, keyed_customers
 from blitz.pipelines.context import RunContext, StepResult
@@ -39,12 +38,15 @@ from blitz.run.steps import Preflight
 log = logging.getLogger(__name__)
 
 STRIDES = ("month", "week", "day")
-_SHARED = ("run.debug_log", "run.quarantine_path")  # appended to; the same rejected rows as of every date
+_SHARED = ("run.debug_log", "run.quarantine_path")  # appended to; the rejected rows are the same for each date
 
 
 def run_dates(first: str, last: str, every: str) -> list[date]:
-    """The run dates from ``first`` to ``last``, both included where the stride meets them; months keep the first's day,
-    or take the last of a month that is too short. Raises ConfigError for what is no date, or no date at all."""
+    """The run dates from ``first`` to ``last``, both inclusive where the stride reaches them.
+
+    Monthly dates keep the day of the first one; in a shorter month it is the last day. Raises ConfigError for text that
+    is not a date, and for a ``last`` before ``first``.
+    """
     problems, ends = [], []
     for option, text in (("--from", first), ("--to", last)):
         try:
@@ -55,7 +57,7 @@ def run_dates(first: str, last: str, every: str) -> list[date]:
         raise ConfigError(problems)
     begin, end = ends
     if begin > end:
-        raise ConfigError([f"--to: {end} lies before --from {begin}"])
+        raise ConfigError([f"--to: {end} is before --from {begin}"])
     dates, at = [], begin
     while at <= end:
         dates.append(at)
@@ -68,18 +70,18 @@ _DAYS = {"week": 7, "day": 1}
 
 
 def require_own_places(configs: Sequence[Config], steps: Sequence[str]) -> None:
-    """Raise ConfigError where the runs would write, or read, the same place as of several dates."""
+    """Raise ConfigError where the runs as of several dates would write to the same path, or read it."""
     if len(configs) < 2:
         return
     one, other = (config.model_dump(mode="json", by_alias=True) for config in configs[:2])
     problems = [
-        f"{key}: the same path as of every date; put {{as_of}} into it"
+        f"{key}: the same path for each date; put {{as_of}} into it"
         for key in (*OUTPUTS, "segmentation.input_path")
         if key not in _SHARED and dig(one, key) is not None and dig(one, key) == dig(other, key)
     ]
     if not problems and manifest_path(configs[0], steps) == manifest_path(configs[1], steps):
         problems.append(
-            f"run.manifest_path: the manifest would be {manifest_path(configs[0], steps)} as of every date; "
+            f"run.manifest_path: the manifest would be {manifest_path(configs[0], steps)} for each date; "
             "set it, with {as_of}, or put {as_of} into the folder of the customer output"
         )
     if problems:
@@ -87,14 +89,14 @@ def require_own_places(configs: Sequence[Config], steps: Sequence[str]) -> None:
 
 
 def scratch_path(config: Config, run_id: str) -> str:
-    """Where a backfill stages what its dates share: a hidden folder beside the first date's own-app output."""
+    """Where a backfill stages what its dates share: a hidden folder next to the own-app output of the first date."""
     folder = config.feature_pipeline.ownapp.output_path.rstrip("/").rpartition("/")[0]
     return f"{folder}/.blitz-backfill-{run_id}"
 
 
 @dataclass(frozen=True)
 class StagedReader:
-    """Reads what ``stage`` wrote; ``lines``: per channel how many lines were read, and were bad records."""
+    """Reads what ``stage`` wrote; ``line_counts``: per channel the number of lines read and of bad records."""
 
     spark: SparkSession
     folder: str
@@ -163,7 +165,7 @@ def stage(config: Config, spark: SparkSession, inputs: RawInputs, folder: str) -
 
 
 def _staged(rows: DataFrame, path: str) -> DataFrame:
-    """Write rows and give them as they stand there."""
+    """Write rows and return them as written."""
     rows.write.mode("error").parquet(storage.spark_path(path))
     return read_output(rows.sparkSession, path)
 
@@ -183,10 +185,16 @@ def _from_staged(
 def backfill(
     configs: Sequence[Config], spark: SparkSession, ready: Preflight, run_id: str, scratch: str | None = None
 ) -> dict[date, list[StepResult]]:
-    """Run the steps of ``ready`` as of every config's date, oldest first; each date has its own outputs and manifest.
+    """Run the steps of ``ready`` as of each config's date, oldest first; each date has its own outputs and manifest.
 
-    ``scratch``: a folder for what the dates share, by default ``scratch_path``; it is removed at the end. What a date
-    published stays where a later one fails. Raises ConfigError where two dates would share a place.
+    Args:
+        configs: the configs of the dates, oldest first.
+        spark, ready: the session, and what preflight returned for the first config.
+        run_id: the name of the backfill; each date's run adds its date.
+        scratch: the folder of what the dates share, by default ``scratch_path``; it is removed at the end.
+
+    Returns the results per date. What a date published stays where a later one fails. Raises ConfigError where two
+    dates would write to the same path, StepError for the first step that failed.
     """
     require_own_places(configs, ready.steps)
     for config in configs:
@@ -198,12 +206,22 @@ def backfill(
         reader = stage(configs[0], spark, ready.inputs, folder) if ready.inputs and has_channels else None
         for config in configs:
             as_of = config.feature_pipeline.common.current_run_date
-            log.info("as of %s: started", as_of)
-            context = replace(RunContext.of(config), run_id=f"{run_id}-{as_of:%Y%m%d}")
-            results = run_steps(config, spark, ready, context, _from_staged(reader, config, spark, ready, context))
-            body: dict[str, Any] = manifest(config, spark, ready, results, context.run_id)
-            write_manifest(manifest_path(config, ready.steps), body)
-            done[as_of] = results
+            try:
+                done[as_of] = _run_date(config, spark, ready, f"{run_id}-{as_of:%Y%m%d}", reader)
+            except StepError as error:
+                hint = f"the outputs as of earlier dates are published; run again from {as_of}" if done else None
+                raise StepError(error.step, error.cause, f"as of {as_of}: {error.reason}", hint) from error.cause
     finally:
         storage.delete(folder)
     return done
+
+
+def _run_date(
+    config: Config, spark: SparkSession, ready: Preflight, run_id: str, reader: StagedReader | None
+) -> list[StepResult]:
+    """Run the steps as of a config's date and write the manifest."""
+    log.info("as of %s: started", config.feature_pipeline.common.current_run_date)
+    context = RunContext.of(config, run_id)
+    results = run_steps(config, spark, ready, context, _from_staged(reader, config, spark, ready, context))
+    write_manifest(manifest_path(config, ready.steps), manifest(config, spark, ready, results, run_id))
+    return results
