@@ -165,19 +165,19 @@ BROKEN: list[tuple[str, Any, str]] = [
     (f"{COMMON}.current_run_date", "2025-07-01T10:00:00", "must be a date"),
     (f"{COMMON}.current_run_date", 20250701, "must be a date"),
     (f"{COMMON}.current_run_date", "0001-01-01", "between 1900 and 2200"),
-    (f"{FP}.customer.cutoff_date", "2025-07-01", "2025-07-01 must lie before"),
+    (f"{FP}.customer.cutoff_date", "2025-07-01", "2025-07-01 must be before"),
     (f"{COMMON}.timezone", "Asia/Kolkatta", 'unknown time zone "Asia/Kolkatta"; did you mean "Asia/Kolkata"?'),
     (f"{COMMON}.timezone", "Asia", "unknown time zone"),
     (f"{COMMON}.timezone", "../../etc/passwd", "unknown time zone"),
     # lists
     (f"{FP}.ownapp.orders_columns", [], f"{FP}.ownapp.orders_columns: must not be empty"),
     (f"{FP}.ownapp.orders_columns[1]", "oder_no", 'unknown column "oder_no"; did you mean "order_no"?'),
-    (f"{FP}.ownapp.orders_columns[1]", "id", '"id" stands twice, first at [0]'),
+    (f"{FP}.ownapp.orders_columns[1]", "id", '"id" appears twice, first at [0]'),
     (f"{FP}.customer.dri_categ_names", [], "dri_categ_names: must not be empty"),
     (f"{SEG}.cols_to_keep[4]", "ownapp_order_count", f"{SEG}.cols_to_keep[4]: "),
     (f"{SEG}.cols_to_keep[0]", "", f"{SEG}.cols_to_keep[0]: must not be empty"),
     (f"{SEG}.convert_to_flag", [], "convert_to_flag: must not be empty: the built-in rules need flags"),
-    (f"{SEG}.convert_to_flag[0]", "channel_count", "also stands in cols_to_keep"),
+    (f"{SEG}.convert_to_flag[0]", "channel_count", "is also in cols_to_keep"),
     # prices
     (f"{BINS}[3]", 100, f"{BINS}[3]: 100 must be greater than the bin before it, 100"),
     (f"{BINS}[3]", "175", f'{BINS}[3]: must be a finite number, not "175"'),
@@ -186,7 +186,7 @@ BROKEN: list[tuple[str, Any, str]] = [
     (f"{BINS}[8]", 10**400, f"{BINS}[8]: must be a finite number"),
     (BINS, [0], "needs at least 2 values"),
     (LABELS, ["a", "b"], f"{LABELS}: 9 price_bins need 8 labels, not 2"),
-    (f"{LABELS}[1]", "ADD_ONS", f'{LABELS}[1]: "ADD_ONS" stands twice, first at [0]'),
+    (f"{LABELS}[1]", "ADD_ONS", f'{LABELS}[1]: "ADD_ONS" appears twice, first at [0]'),
     # paths
     (f"{COMMON}.mapping_file", "", f"{COMMON}.mapping_file: must not be empty"),
     (f"{COMMON}.mapping_file", "s4://b/x.csv", 'unknown scheme "s4"'),
@@ -196,20 +196,20 @@ BROKEN: list[tuple[str, Any, str]] = [
     (f"{COMMON}.mapping_file", "data/x\n.csv", "control characters"),
     (f"{COMMON}.mapping_file", "data/\0.csv", "control characters"),
     (f"{COMMON}.mapping_file", "\ud800", "control characters"),
-    (f"{COMMON}.mapping_file", "data/{as_of}.csv", "{as_of} may only stand in output paths"),
-    (f"{SEG}.segment_1_5_3_model", "m/{as_of}.pkl", "segment_1_5_3_model: {as_of} may only stand in output paths"),
+    (f"{COMMON}.mapping_file", "data/{as_of}.csv", "{as_of} is allowed in output paths only"),
+    (f"{SEG}.segment_1_5_3_model", "m/{as_of}.pkl", "segment_1_5_3_model: {as_of} is allowed in output paths only"),
     (f"{FP}.ownapp.output_path", "data/out/{asof}", "unknown placeholder or brace"),
     (f"{FP}.ownapp.output_path", "s3://bucket/", "needs a folder of its own"),
     (f"{FP}.ownapp.output_path", "/", "needs a folder of its own"),
-    (f"{FP}.ownapp.output_path", "data/out/*", "cannot hold * ? [ or ]"),
+    (f"{FP}.ownapp.output_path", "data/out/*", "cannot contain * ? [ or ]"),
     (f"{FP}.ownapp.orderqueries_path", "", "must not be empty where has_query is true"),
     (f"{FP}.swiggy.output_path", OWN_OUT, f"{FP}.swiggy.output_path: the same path as {FP}.ownapp.output_path"),
     (f"{FP}.swiggy.output_path", f"./{OWN_OUT}/", "the same path as"),
-    (f"{FP}.swiggy.output_path", f"{OWN_OUT}/swiggy", f"lies inside {FP}.ownapp.output_path, which every run replaces"),
-    (f"{FP}.swiggy.output_path", "data/sample/sales/out", f"lies inside the input {FP}.ownapp.orders_data_path"),
-    (f"{FP}.swiggy.output_path", "data/sample/instore_data/item_level/out", "lies inside the input"),
-    (f"{FP}.swiggy.output_path", "data/sample", f"the input {FP}.ownapp.orders_data_path lies inside it"),
-    (f"{SEG}.output_segments_path", f"{LOCAL[SEG]['input_path']}/x", "lies inside"),
+    (f"{FP}.swiggy.output_path", f"{OWN_OUT}/swiggy", f"is inside {FP}.ownapp.output_path, which every run replaces"),
+    (f"{FP}.swiggy.output_path", "data/sample/sales/out", f"is inside the input {FP}.ownapp.orders_data_path"),
+    (f"{FP}.swiggy.output_path", "data/sample/instore_data/item_level/out", "is inside the input"),
+    (f"{FP}.swiggy.output_path", "data/sample", f"the input {FP}.ownapp.orders_data_path is inside it"),
+    (f"{SEG}.output_segments_path", f"{LOCAL[SEG]['input_path']}/x", "is inside"),
     # segmentation
     (f"{SEG}.micro_plan[1].name", "Seg1_5_1_and_2", '"Seg1_5_1_and_2" is already the name of micro_plan[0]'),
     (f"{SEG}.micro_plan[1].model_key", "segment_1_5_9_model", 'unknown model key "segment_1_5_9_model"; did you mean'),
@@ -353,7 +353,7 @@ def test_a_bad_as_of_is_a_problem(as_of: Any) -> None:
 
 def test_as_of_that_moves_the_cutoff_past_it_is_refused() -> None:
     tree = changed((f"{COMMON}.current_run_date", "2025-07-31"), (f"{FP}.customer.cutoff_date", "2025-07-30"))
-    assert "2025-08-30 must lie before" in problems_of(tree, as_of=date(2025, 8, 1))[0]
+    assert "2025-08-30 must be before" in problems_of(tree, as_of=date(2025, 8, 1))[0]
 
 
 def test_as_of_fills_output_paths() -> None:
@@ -450,14 +450,14 @@ def test_conf_refers_to_files_beside_it(tmp_path: Path, monkeypatch: pytest.Monk
     [
         (b"", "line 1, column 1: not JSON"),
         (b'{"spark": {},\n  "run": {x}}', "line 2, column 11: not JSON"),
-        (b"[1]", "must hold a JSON object, not a list"),
-        (b'{"spark": {"a": NaN}}', "NaN is no JSON number"),
+        (b"[1]", "must contain a JSON object, not a list"),
+        (b'{"spark": {"a": NaN}}', "NaN is not a JSON number"),
         (b'{"spark": {"a": ' + b"9" * 5000 + b"}}", "cannot be read"),
         (b"[" * 200_000, "nested too deep"),
         (b"\xff\xfe{\x00", "byte 0 is not UTF-8"),
-        (b'{"run": {"format": "delta", "format": "parquet"}}', "run.format: this key stands twice"),
-        (b'{"run": {}, "run": {}}', "run: this key stands twice"),
-        (b'{"spark": {"s": [{"a b": 1, "a b": 2}]}}', 'spark.s[0]["a b"]: this key stands twice'),
+        (b'{"run": {"format": "delta", "format": "parquet"}}', "run.format: duplicate key"),
+        (b'{"run": {}, "run": {}}', "run: duplicate key"),
+        (b'{"spark": {"s": [{"a b": 1, "a b": 2}]}}', 'spark.s[0]["a b"]: duplicate key'),
     ],
 )
 def test_broken_files(tmp_path: Path, content: bytes, fragment: str) -> None:

@@ -1,7 +1,7 @@
-"""What needs several values of a config to judge (contract: configuration).
+"""The checks that compare several values of a config (docs/contract.md, section 1).
 
-The checks read the plain JSON, not the models: a wrong value elsewhere must not hide a problem here, since one message
-lists them all. Values of a wrong type are skipped, the models report those.
+They read the plain JSON, not the models: a wrong value elsewhere must not hide a problem here, since one message lists
+all problems. Values of the wrong type are skipped; the models report them.
 """
 
 from collections import defaultdict
@@ -65,7 +65,7 @@ def _check_dates(tree: object) -> Iterator[Problem]:
     run_date = parsed(parse_date, dig(tree, "feature_pipeline.common.current_run_date"))
     cutoff = parsed(parse_date, dig(tree, "feature_pipeline.customer.cutoff_date"))
     if run_date and cutoff and cutoff >= run_date:
-        message = f"{cutoff} must lie before feature_pipeline.common.current_run_date, {run_date}"
+        message = f"{cutoff} must be before feature_pipeline.common.current_run_date, {run_date}"
         yield "feature_pipeline.customer.cutoff_date", message
 
 
@@ -107,8 +107,8 @@ def _check_columns(tree: object) -> Iterator[Problem]:
     kept_names = {column.lower() for _, column in kept}
     for place, column in flagged:
         path = f"segmentation.convert_to_flag[{place}]"
-        if column != ID_COLUMN and column.lower() in kept_names:  # the id may stand there: it is never touched
-            yield path, f"{show(column)} also stands in cols_to_keep; keep it in one of the two"
+        if column != ID_COLUMN and column.lower() in kept_names:  # the id may be listed: it is never a flag
+            yield path, f"{show(column)} is also in cols_to_keep; list it in one of the two"
     if (
         not flagged
         and dig(tree, "segmentation.convert_to_flag") in (None, [])
@@ -178,7 +178,7 @@ def _check_spark(tree: object) -> Iterator[Problem]:
     settings = dig(tree, "spark")
     for key, value in settings.items() if isinstance(settings, dict) else ():
         if not (isinstance(key, str) and key.startswith("spark.") and key.isprintable() and " " not in key):
-            yield join_path("spark", str(key)), "a Spark setting must start with spark. and hold no blanks"
+            yield join_path("spark", str(key)), "a Spark setting must start with spark. and contain no blanks"
         elif isinstance(value, str) and (problem := problem_of(key, value)):
             yield join_path("spark", key), problem
 
@@ -191,7 +191,7 @@ def _check_unique_list(values: object, path: str) -> Iterator[Problem]:
     seen: dict[str, int] = {}
     for place, text in _texts(values):
         if seen.setdefault(text.lower(), place) != place:
-            yield f"{path}[{place}]", f"{show(text)} stands twice, first at [{seen[text.lower()]}]"
+            yield f"{path}[{place}]", f"{show(text)} appears twice, first at [{seen[text.lower()]}]"
 
 
 def _list(value: object) -> list[object]:

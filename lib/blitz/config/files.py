@@ -12,7 +12,7 @@ from blitz.errors import BlitzError, ConfigError
 
 
 class _Object(dict[str, Any]):
-    """A JSON object that remembers the keys that stood in it more than once."""
+    """A JSON object that remembers its duplicate keys."""
 
     repeated: tuple[str, ...] = ()
 
@@ -22,11 +22,11 @@ def read_object(path: str, section: str = "") -> dict[str, Any]:
 
     Args:
         path: local, or of any scheme that ``blitz.storage`` reads.
-        section: where the object stands in the whole config, for the JSON paths of messages.
+        section: where the object is in the whole config, for the JSON paths of messages.
 
     Raises:
-        ConfigError: the file cannot be read, is no UTF-8 or no JSON (with line and column), repeats a key in an object,
-            or holds something else than an object.
+        ConfigError: the file cannot be read, is not UTF-8 or not JSON (with line and column), has a duplicate key, or
+            contains something other than an object.
     """
     try:
         text = _read_bytes(path).decode("utf-8-sig")
@@ -36,7 +36,7 @@ def read_object(path: str, section: str = "") -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise ConfigError([f"{path}: line {error.lineno}, column {error.colno}: not JSON: {error.msg}"]) from None
     except RecursionError:
-        raise ConfigError([f"{path}: objects and lists are nested too deep"]) from None
+        raise ConfigError([f"{path}: objects and lists are nested too deeply"]) from None
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror or error}"]) from None
     except BlitzError as error:  # names the path itself
@@ -44,14 +44,14 @@ def read_object(path: str, section: str = "") -> dict[str, Any]:
     except ValueError as error:
         raise ConfigError([f"{path}: cannot be read: {error}"]) from None
     if not isinstance(value, dict):
-        raise ConfigError([f"{path}: must hold a JSON object, not {show(value)}"])
+        raise ConfigError([f"{path}: must contain a JSON object, not {show(value)}"])
     problems = _repeated_keys(value, section, path)
     if problems:
         raise ConfigError(problems)
     return value
 
 
-def beside(base: str | None, path: str) -> str:
+def relative_to(base: str | None, path: str) -> str:
     """A path as written in the config file ``base``: a relative one is relative to that file."""
     if base is None or storage.scheme_of(path) or os.path.isabs(path):
         return path
@@ -73,7 +73,7 @@ def _to_object(pairs: list[tuple[str, Any]]) -> _Object:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _repeated_keys(value: dict[str, Any], section: str, path: str) -> list[str]:
@@ -82,7 +82,7 @@ def _repeated_keys(value: dict[str, Any], section: str, path: str) -> list[str]:
     while stack:
         place, node = stack.pop()
         if isinstance(node, _Object):
-            problems += [f"{join_path(place, key)}: this key stands twice (in {path})" for key in node.repeated]
+            problems += [f"{join_path(place, key)}: duplicate key (in {path})" for key in node.repeated]
             stack += [(join_path(place, key), child) for key, child in node.items()]
         elif isinstance(node, list):
             stack += [(join_path(place, index), child) for index, child in enumerate(node)]

@@ -1,7 +1,7 @@
-"""Load and validate the configs: the users' two bodies and our ``spark`` and ``run`` (contract: configuration).
+"""Load and validate the configs: the users' two bodies and our ``spark`` and ``run`` (docs/contract.md, section 1).
 
-Nothing else in the project reads JSON configs. Every problem is reported at once, with its JSON path, its file and, for
-a misspelt name, the nearest right one.
+Nothing else in the project reads JSON configs. All problems are reported at once, each with its JSON path, its file and
+the nearest known name for a misspelt one.
 """
 
 import os
@@ -10,7 +10,7 @@ from datetime import date
 from typing import Any, Literal
 
 from blitz.config.checks import check_config, check_segments
-from blitz.config.files import beside, read_object
+from blitz.config.files import read_object, relative_to
 from blitz.config.messages import check_models
 from blitz.config.models import Config, FeaturePipeline, Segmentation
 from blitz.config.paths import OUTPUTS
@@ -36,13 +36,13 @@ def load_config(
 
     Args:
         conf: path or content of a file like ``conf/prod.json``, with ``feature_pipeline`` and ``segmentation`` (inline,
-            or a path; a relative one is relative to that file), ``spark`` and ``run``. Data paths in it are taken as
-            they are: a relative one is relative to the working directory.
-        feature_pipeline: path or content of the users' feature pipeline config; goes before the one in ``conf``.
-        segmentation: path or content of the users' segmentation config; goes before the one in ``conf``.
+            or a path; a relative one is relative to that file), ``spark`` and ``run``. Data paths in it are
+            used unchanged: a relative one is relative to the working directory.
+        feature_pipeline: path or content of the users' feature pipeline config; it replaces the one in ``conf``.
+        segmentation: path or content of the users' segmentation config; it replaces the one in ``conf``.
         as_of: the run date (YYYY-MM-DD) instead of ``current_run_date``. ``cutoff_date`` moves by
-            (y2 - y1) * 12 + (m2 - m1) months, whatever the two days of the month are, and keeps its own day, or takes
-            the last of a month that is too short: run date 2025-07-01 and cutoff 2024-07-01 become, as of 2025-08-15,
+            (y2 - y1) * 12 + (m2 - m1) months, whatever the two days of the month are, and keeps its own day; in a
+            shorter month it is the last day: run date 2025-07-01 and cutoff 2024-07-01 become, as of 2025-08-15,
             2025-08-15 and 2024-08-01. ``{as_of}`` in output paths becomes the resulting run date as YYYYMMDD.
 
     Raises:
@@ -53,7 +53,7 @@ def load_config(
     has_customers = "feature_pipeline" in tree or "feature_pipeline" in files  # the latter: given, but unreadable
     defaulted = _default_input(tree) and has_customers
     found = [*check_models(tree), *check_config(tree)]
-    if defaulted:  # any problem of the default is one of the customer output, told there
+    if defaulted:  # a problem of the default is one of the customer output and reported there
         found = [problem for problem in found if problem[0] != _INPUT]
     for path, message in found:
         file = files.get(path.split(".")[0].split("[")[0])
@@ -98,7 +98,7 @@ def validate_segments(config: Config | Segmentation, names: Collection[str]) -> 
     The default of ``cap_segments`` belongs to the built-in rules and is not checked against others.
 
     Raises:
-        ConfigError: names every segment that no rule gives.
+        ConfigError: names every segment that no rule assigns.
     """
     body = config.segmentation if isinstance(config, Config) else config
     plain = body.model_dump(include={"micro_plan", *({"cap_segments"} & body.model_fields_set)})
@@ -110,7 +110,7 @@ def validate_segments(config: Config | Segmentation, names: Collection[str]) -> 
 def _gather(
     conf: Source | None, given: Mapping[str, Source | None]
 ) -> tuple[dict[str, Any], dict[str, str], list[str]]:
-    """All sections in one plain dict, the file of each section that came from one, and what could not be read.
+    """All sections in one plain dict, the file of each section that came from one, and the problems.
 
     A body that could not be read is missing from the dict but has its file, so that the rest is still checked.
     """
@@ -127,7 +127,7 @@ def _gather(
     for name in _BODIES:
         source = given[name]
         if source is None and isinstance(tree.get(name), str):
-            source = beside(base, tree[name])
+            source = relative_to(base, tree[name])
         if source is None:
             continue
         tree.pop(name, None)
@@ -194,7 +194,7 @@ def _put(tree: dict[str, Any], path: str, value: object) -> None:
 
 
 def _default_input(tree: dict[str, Any]) -> bool:
-    """Let the segmentation read the customer output where it names no input; whether it names none."""
+    """Let the segmentation read the customer output where it has no ``input_path``; returns whether it has none."""
     body = dig(tree, "segmentation")
     missing = isinstance(body, dict) and body.get("input_path") is None
     source = dig(tree, "feature_pipeline.customer.output_path")

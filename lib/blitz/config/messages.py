@@ -1,4 +1,4 @@
-"""What the config models refuse, in words: one message each, with the JSON path and the nearest right name."""
+"""The messages for what the config models refuse: one per problem, with the JSON path and the nearest known name."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
@@ -21,7 +21,7 @@ _KINDS = {
 
 
 def check_models(tree: Mapping[str, Any]) -> Iterator[Problem]:
-    """Every problem that a single value has by itself, as (JSON path, message): type, range, unknown or missing key."""
+    """Every problem of a single value, as (JSON path, message): type, range, unknown or missing key."""
     try:
         Config.model_validate(dict(tree))
     except ValidationError as error:
@@ -66,7 +66,7 @@ def _meant(tree: Mapping[str, Any], loc: tuple[str | int, ...]) -> tuple[str | i
 
 
 def _keys(tree: Mapping[str, Any], loc: tuple[str | int, ...]) -> list[str]:
-    """The keys that may stand in the object at a location."""
+    """The keys that the object at a location may have."""
     model: type[BaseModel] = Config
     for key in loc:
         fields = {field.alias or name: field.annotation for name, field in model.model_fields.items()}

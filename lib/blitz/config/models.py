@@ -1,7 +1,7 @@
-"""The configs as frozen models whose names are those of the JSON (contract: configuration).
+"""The configs as frozen models with the names of the JSON (docs/contract.md, section 1).
 
-``Config`` holds the users' two bodies and our ``spark`` and ``run`` sections. Types are strict: "27" is no number and
-true is no 1. What needs more than one value to judge stands in ``config_checks``.
+``Config`` has the users' two bodies and our ``spark`` and ``run`` sections. Types are strict: "27" is not a number and
+true is not 1. Checks that compare several values are in ``blitz.config.checks``.
 """
 
 import hashlib
@@ -128,7 +128,7 @@ class InstoreChannel(_Model):
 
 
 class Customer(_Model):
-    """``customer``: the first day that counts, the output, and the bounds that older configs carry (None: no bound)."""
+    """``customer``: the first day that counts, the output, and the category lists of older configs (None: no bound)."""
 
     cutoff_date: Day
     output_path: OutputPath
@@ -198,7 +198,7 @@ class MicroPlanItem(_Model):
 
 
 class Segmentation(_Model):
-    """The body of the users' ``segmentation_config.json``; every ``segment_*_model`` path stands in ``models``."""
+    """The body of the users' ``segmentation_config.json``; ``models`` has every ``segment_*_model`` path."""
 
     input_path: OutputPath
     output_segments_path: OutputPath
@@ -232,7 +232,7 @@ class Segmentation(_Model):
 
 
 class RunOptions(_Model):
-    """``run``: how to publish, what to refuse, where to write what is not a table. None: the pipeline's own place."""
+    """``run``: how to publish, what to refuse, where to write other files. None: the default path."""
 
     format: Literal["parquet", "delta"] = "parquet"
     max_rejected_fraction: Annotated[Number, Field(ge=0, le=1)] = 0.01
@@ -259,14 +259,14 @@ class Config(_Model):
 
     @property
     def feature_pipeline(self) -> FeaturePipeline:
-        """The users' feature pipeline; raises ConfigError where this config holds none."""
+        """The users' feature pipeline; raises ConfigError where this config has none."""
         if self.feature_pipeline_body is None:
             raise ConfigError(["feature_pipeline: this step needs it; give --conf or --feature_pipeline_config"])
         return self.feature_pipeline_body
 
     @property
     def segmentation(self) -> Segmentation:
-        """The users' segmentation; raises ConfigError where this config holds none."""
+        """The users' segmentation; raises ConfigError where this config has none."""
         if self.segmentation_body is None:
             raise ConfigError(["segmentation: this step needs it; give --conf or --segmentation_config"])
         return self.segmentation_body

@@ -1,4 +1,4 @@
-"""Where the inputs and outputs of a config stand to each other (contract: configuration)."""
+"""Inputs and outputs of a config that share a path or contain one another (docs/contract.md, section 1)."""
 
 import os
 import posixpath
@@ -38,7 +38,7 @@ _INPUTS = (
 
 
 def check_paths(tree: object) -> Iterator[Problem]:
-    """Outputs that share a path, or stand inside each other or inside an input: a run would destroy its own data."""
+    """Outputs that share a path, or are inside one another or inside an input: a run would destroy its own data."""
     outputs = [(path, _located(dig(tree, path), check_output_path)) for path in OUTPUTS]
     written = [(path, place) for path, place in outputs if place]
     for index, (path, place) in enumerate(written):
@@ -48,15 +48,15 @@ def check_paths(tree: object) -> Iterator[Problem]:
             if place == taken:
                 yield path, f"the same path as {other}"
             elif _within(place, taken) and other in TABLE_OUTPUTS:
-                yield path, f"lies inside {other}, which every run replaces"
+                yield path, f"is inside {other}, which every run replaces"
             elif _within(taken, place) and path in TABLE_OUTPUTS:
-                yield path, f"{other} lies inside it, and every run replaces this one"
+                yield path, f"{other} is inside it, and every run replaces this one"
     for source, patterns in _inputs(tree):
         for path, place in written:
             if any(_matches(place, pattern) for pattern in patterns):
-                yield path, f"lies inside the input {source}"
+                yield path, f"is inside the input {source}"
             elif any(_within(pattern, place) for pattern in patterns) and path in TABLE_OUTPUTS:
-                yield path, f"the input {source} lies inside it, and every run replaces this one"
+                yield path, f"the input {source} is inside it, and every run replaces this one"
 
 
 def _inputs(tree: object) -> Iterator[tuple[str, list[Location]]]:
@@ -80,7 +80,7 @@ def _located(value: object, check: Callable[[str], str]) -> Location | None:
 
 
 def location(path: str) -> Location:
-    """The place that a path names, as parts: equal for every way to write it (s3 and s3a, dbfs:/ and /dbfs, file://)."""
+    """The location of a path as parts, equal for every way to write it (s3 and s3a, dbfs:/ and /dbfs, file://)."""
     if is_local(path):
         return ("file", *(part for part in os.path.abspath(local_path(path)).split("/") if part))
     scheme = scheme_of(path)

@@ -20,28 +20,28 @@ _T = TypeVar("_T")
 AS_OF = "{as_of}"
 _DATE = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[T ]00:00(?::00(?:\.0{1,9})?)?)?", re.ASCII)
 _WHOLE = re.compile(r"(-?\d+)\.0+", re.ASCII)
-_FIRST_YEAR, _LAST_YEAR = 1900, 2200  # what nanosecond timestamps and window arithmetic can hold
+_FIRST_YEAR, _LAST_YEAR = 1900, 2200  # the range of nanosecond timestamps and of window arithmetic
 
 
 def add_months(day: date, months: int) -> date:
     """The same day of another month; past its end, the last day of that month (31 January + 1 = 28 or 29 February).
 
     Raises:
-        ValueError: the result lies outside the years 1 to 9999.
+        ValueError: the result is outside the years 1 to 9999.
     """
     moved: date = day + relativedelta(months=months)
     return moved
 
 
 def dig(tree: object, path: str) -> object:
-    """The value under a dotted path, or None where anything on the way is missing or no object."""
+    """The value at a dotted path, or None where anything on the way is missing or not an object."""
     for key in path.split("."):
         tree = tree.get(key) if isinstance(tree, dict) else None
     return tree
 
 
 def parsed(parse: Callable[..., _T], value: object) -> _T | None:
-    """What a parser of this module makes of a value, or None where it refuses it."""
+    """The result of a parser of this module, or None where it refuses the value."""
     try:
         return parse(value)
     except ValueError:
@@ -49,7 +49,7 @@ def parsed(parse: Callable[..., _T], value: object) -> _T | None:
 
 
 def show(value: object) -> str:
-    """A value as a message quotes it: short on one line, whatever it holds."""
+    """A value as a message quotes it: short and on one line, whatever it contains."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     if isinstance(value, str):
@@ -74,25 +74,25 @@ def join_path(section: str, key: str | int) -> str:
 
 
 def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """The name most like a misspelt one, or None where nothing is like it (letter case does not count)."""
+    """The most similar name to a misspelt one, ignoring case, or None where none is similar."""
     by_lower = {known.lower(): known for known in names}
     found = difflib.get_close_matches(name.lower()[:200], by_lower, n=1, cutoff=cutoff)
     return by_lower[found[0]] if found else None
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """``; did you mean "x"?``, or nothing: the tail of a message about an unknown name."""
+    """``; did you mean "x"?``, or an empty text: the end of a message about an unknown name."""
     found = nearest(name, names)
     return f"; did you mean {show(found)}?" if found else ""
 
 
 def is_number(value: object) -> bool:
-    """Whether this is a finite JSON number that a double holds (true and false are none)."""
+    """Whether this is a finite JSON number in the range of a double (true and false are not)."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     try:
         return math.isfinite(value)
-    except OverflowError:  # an int beyond the range of a double
+    except OverflowError:  # an int outside the range of a double
         return False
 
 
@@ -107,7 +107,7 @@ def parse_date(value: object) -> date:
     """A calendar day from ``YYYY-MM-DD``, a date, or either form of a midnight without a zone.
 
     Raises:
-        ValueError: anything else, no such day, or a year outside 1900 to 2200.
+        ValueError: anything else, a day that does not exist, or a year outside 1900 to 2200.
     """
     if isinstance(value, datetime):
         if value.time() != time.min or value.tzinfo is not None:
@@ -124,7 +124,7 @@ def parse_date(value: object) -> date:
         except ValueError:
             raise ValueError(f"there is no such day as {show(value)}") from None
     if not _FIRST_YEAR <= day.year <= _LAST_YEAR:
-        raise ValueError(f"the year must lie between {_FIRST_YEAR} and {_LAST_YEAR}, not {day.year}")
+        raise ValueError(f"the year must be between {_FIRST_YEAR} and {_LAST_YEAR}, not {day.year}")
     return day
 
 
@@ -169,7 +169,7 @@ def check_timezone(name: str) -> str:
 
 
 def matching(pattern: str, words: str) -> Callable[[str], str]:
-    """A check that text matches a pattern as a whole, with the words that say what it must be."""
+    """A check that text matches a whole pattern; ``words`` say in its message what the text must be."""
 
     def check(text: str) -> str:
         if not re.fullmatch(pattern, text, re.ASCII):
@@ -182,7 +182,7 @@ def matching(pattern: str, words: str) -> Callable[[str], str]:
 def check_input_path(path: str) -> str:
     """A path to read, globs allowed, unchanged; ValueError says what is wrong with it."""
     if AS_OF in path:
-        raise ValueError(f"{AS_OF} may only stand in output paths, not in {show(path)}")
+        raise ValueError(f"{AS_OF} is allowed in output paths only, not in {show(path)}")
     return _check_path(path)
 
 
@@ -192,10 +192,10 @@ def check_optional_path(path: str) -> str:
 
 
 def check_output_path(path: str) -> str:
-    """A path to write, where ``{as_of}`` may stand, unchanged; ValueError says what is wrong with it."""
+    """A path to write, which may contain ``{as_of}``, unchanged; ValueError says what is wrong with it."""
     _check_path(path.replace(AS_OF, "AS_OF"))
     if any(mark in path for mark in "*?[]"):
-        raise ValueError(f"an output path cannot hold * ? [ or ], which readers take for patterns: {show(path)}")
+        raise ValueError(f"an output path cannot contain * ? [ or ], which readers treat as patterns: {show(path)}")
     rest = path[len(scheme_of(path)) :].removeprefix(":").split("/")
     parts = [part for part in rest if part not in ("", ".", "..")]
     if len(parts) < (2 if scheme_of(path) in BUCKET_SCHEMES else 1):
@@ -207,7 +207,7 @@ def _check_path(path: str) -> str:
     if not path.strip():
         raise ValueError("must not be empty")
     if path != path.strip() or not path.isprintable():
-        raise ValueError(f"must not hold control characters or start or end with a blank: {show(path)}")
+        raise ValueError(f"must not contain control characters, or start or end with a blank: {show(path)}")
     if "{" in path or "}" in path:
         raise ValueError(f"unknown placeholder or brace in {show(path)}: only {AS_OF} is known, in output paths")
     scheme = scheme_of(path)
@@ -217,7 +217,7 @@ def _check_path(path: str) -> str:
     if scheme in BUCKET_SCHEMES and not re.match(r"[^/]+://[^/]+", path):
         raise ValueError(f"must look like {scheme}://bucket/folder, not {show(path)}")
     if scheme in BUCKET_SCHEMES and ".." in path.split("/"):
-        raise ValueError(f"a bucket knows no .. folder: {show(path)}")
+        raise ValueError(f"a bucket has no .. folder: {show(path)}")
     if scheme and not path[len(scheme) + 1 :].startswith("/"):
         raise ValueError(f"must have a / after {scheme}:, not {show(path)}")
     return path
