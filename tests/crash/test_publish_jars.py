@@ -1,4 +1,4 @@
-"""Publishing with Delta Lake and s3a, in a process of its own, since their jars must be there when Spark starts."""
+"""Publishing with Delta Lake and s3a, in a process of its own, since Spark must start with their jars."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""kill -9 at moments spread over a publishing: a reader finds the old table or the new, and the next run succeeds."""
+"""kill -9 at moments spread over a publication: a reader finds the old table or the new, and the next run succeeds."""
 
 import os
 import signal
@@ -43,7 +43,7 @@ def put(tag: str, path: str) -> None:
 
 
 def started(script: str, path: str) -> subprocess.Popen[str]:
-    """A publishing process that has come as far as its call of ``publish``."""
+    """A process that is about to call ``publish``."""
     env = dict(os.environ, PYTHONPATH=os.pathsep.join(p for p in sys.path if p), PYSPARK_PYTHON=sys.executable)
     command = [sys.executable, "-c", script, path]
     out = subprocess.PIPE
@@ -60,12 +60,12 @@ def killed(script: str, path: str, share: float, length: float, *, with_children
     if with_children:
         os.killpg(process.pid, signal.SIGKILL)
     else:
-        process.kill()  # the JVM lives on for a moment, and may still write
+        process.kill()  # the JVM lives on for a moment and may still write
     process.wait()
 
 
 def length_of(script: str, path: str) -> float:
-    """Seconds that a publishing takes which nobody kills."""
+    """Seconds of a publication that is not killed."""
     process = started(script, path)
     start = time.monotonic()
     assert process.stdout is not None and process.stdout.readline() == "done\n"
@@ -98,7 +98,7 @@ def test_killed_on_a_local_disk(script: str, tmp_path: Path) -> None:
 
 
 def test_killed_on_s3(bucket: str) -> None:
-    """10 s. What a reader sees meanwhile is the old or the new table, or a swap on record in the journal."""
+    """10 s. A reader sees the old table or the new, or the journal records a swap that is not complete."""
     path = f"s3://{bucket}/t"
     length = length_of(QUICK, path)
     for number, share in enumerate(moments()):

@@ -1,4 +1,4 @@
-"""The whole run with Delta tables, in a process of its own, since Delta's jars must be there when Spark starts."""
+"""A run with Delta tables, in a process of its own, since Spark must start with the jars of Delta."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def config(folder: Path) -> dict[str, Any]:
 
 
 def run(folder: Path, body: dict[str, Any]) -> dict[str, Any]:
-    """A run of a config; gives its manifest."""
+    """Run a config and return the manifest."""
     conf = folder / "conf.json"
     conf.write_text(json.dumps(body))
     bare = {key: value for key, value in os.environ.items() if not key.startswith(("SPARK", "PYSPARK"))}
@@ -67,7 +67,7 @@ def log_of(table: str) -> list[list[dict[str, Any]]]:
 
 
 def rows_of(table: str) -> pd.DataFrame:
-    """The rows that a Delta table holds now, by its log, under the names that its column mapping gives them."""
+    """The rows of a Delta table by its log, under the names of its column mapping."""
     alive: set[str] = set()
     names: dict[str, str] = {}
     for action in (action for entry in log_of(table) for action in entry):
@@ -78,12 +78,12 @@ def rows_of(table: str) -> pd.DataFrame:
         if "metaData" in action:
             fields = json.loads(action["metaData"]["schemaString"])["fields"]
             names = {field["metadata"]["delta.columnMapping.physicalName"]: field["name"] for field in fields}
-    held = pd.concat([pd.read_parquet(f"{table}/{path}") for path in alive], ignore_index=True)
-    return held.rename(columns=names)[list(names.values())]
+    rows = pd.concat([pd.read_parquet(f"{table}/{path}") for path in alive], ignore_index=True)
+    return rows.rename(columns=names)[list(names.values())]
 
 
 def test_a_run_and_its_rerun_with_delta(tmp_path: Path) -> None:
-    """A minute to two. The rows are those that pandas computes; a rerun is one more transaction with the same rows."""
+    """One to two minutes. The rows are those that pandas computes; a rerun is one more transaction with the same rows."""
     write_sample(ORDERS, 5, f"{tmp_path}/sample")
     body = config(tmp_path)
     first = run(tmp_path, body)

@@ -1,6 +1,6 @@
-"""Whole runs that die: kill -9 at ten moments, an executor killed in the middle of a stage, two runs at once.
+"""Runs that die: kill -9 at ten moments, an executor killed in the middle of a stage, two runs at once.
 
-The outputs of one sample stand there when a run on the other one dies: each must then be one of the two, whole.
+When a run on one sample dies, the outputs are those of the other sample: each must then be complete and one of the two.
 """
 
 import json
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 CHECKOUT = Path(__file__).resolve().parents[2]
 ORDERS = 3000
 MOMENTS = 10
-# Nothing is computed often enough to be worth compiling: half the time of a run.
+# Nothing runs often enough to be worth compiling; that halves the time of a run.
 QUICK = {
     "spark.sql.codegen.wholeStage": False,
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
@@ -62,21 +62,21 @@ class Runs:
             command, cwd=CHECKOUT, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True
         )
 
-    def whole(self, name: str) -> None:
-        """A run that nobody disturbs."""
+    def complete(self, name: str) -> None:
+        """A run from start to end."""
         process = self.start(name)
         out, _ = process.communicate(timeout=300)
         assert process.returncode == 0, out[-3000:]
 
     def shuffled(self) -> set[Path]:
-        """The shuffle files of the executors that live."""
+        """The shuffle files of the live executors."""
         return set(self.folder.glob("local/**/shuffle_*.data"))
 
     def read(self) -> Tables:
         return {step: compare.read(str(path)) for step, path in self.outputs.items()}
 
     def which(self) -> dict[str, list[str]]:
-        """Of every output, the samples whose whole result it is."""
+        """For each output, the samples whose complete result it is."""
         return {
             step: [
                 name
@@ -87,13 +87,13 @@ class Runs:
         }
 
     def left_over(self) -> list[str]:
-        """What lies beside the outputs and does not belong there."""
+        """Files next to the outputs that do not belong there."""
         inside = tuple(f"{path}/" for path in self.outputs.values())
         found = [path for path in (self.folder / "out").rglob("*") if path.is_file()]
-        strange = [str(path) for path in found if not str(path).startswith(inside) and "quarantine" not in path.parts]
-        beside = self.outputs["customers"].parent
-        run_files = {str(beside / name) for name in ("manifest.json", "report.html", "report.json")}
-        return [path for path in strange if path not in run_files]
+        foreign = [str(path) for path in found if not str(path).startswith(inside) and "quarantine" not in path.parts]
+        folder = self.outputs["customers"].parent
+        run_files = {str(folder / name) for name in ("manifest.json", "report.html", "report.json")}
+        return [path for path in foreign if path not in run_files]
 
 
 @pytest.fixture(scope="module")
@@ -102,14 +102,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     for step, rows in made.expected["b"].items():
         assert compare.differences(made.expected["a"][step], rows, compare.KEYS[step]) != []
     started = time.monotonic()
-    made.whole("a")
+    made.complete("a")
     made.length = time.monotonic() - started
     assert set(map(tuple, made.which().values())) == {("a",)}
     return made
 
 
 def gone(group: int) -> bool:
-    """Whether no process of a group lives any more."""
+    """Whether all processes of a group have ended."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
@@ -118,7 +118,7 @@ def gone(group: int) -> bool:
 
 
 def kill(process: subprocess.Popen[str], *, with_python: bool) -> None:
-    """kill -9 of the driver's JVM, with its Python or before it: then Python finds its JVM gone and ends by itself."""
+    """kill -9 of the JVM of the driver, with its Python process or alone: then Python must end by itself."""
     if with_python:
         os.killpg(process.pid, signal.SIGKILL)
     else:
@@ -126,12 +126,12 @@ def kill(process: subprocess.Popen[str], *, with_python: bool) -> None:
     process.communicate()
     deadline = time.monotonic() + 60
     while not gone(process.pid):
-        assert time.monotonic() < deadline, "Python lives on without its JVM"
+        assert time.monotonic() < deadline, "Python is alive without its JVM"
         time.sleep(0.05)
 
 
 def test_killed_at_ten_moments(runs: Runs) -> None:
-    """Five minutes on two busy cores. Each run finds what the killed one before it left, and is on the other sample."""
+    """Five minutes on two busy cores. Each run starts from what the killed one before it left, on the other sample."""
     seen = set()
     for number in range(MOMENTS):
         process = runs.start("ba"[number % 2])
@@ -143,8 +143,8 @@ def test_killed_at_ten_moments(runs: Runs) -> None:
         found = runs.which()
         assert all(len(samples) == 1 for samples in found.values()), (number, found)
         seen.add(tuple(sample for samples in found.values() for sample in samples))
-    assert len(seen) > 2  # some died before the first swap, some between two
-    runs.whole("a")
+    assert len(seen) > 2  # some died before the first swap, some between two swaps
+    runs.complete("a")
     assert set(map(tuple, runs.which().values())) == {("a",)}
     assert runs.left_over() == []
 
@@ -163,7 +163,7 @@ def executors(group: int) -> list[int]:
 
 
 def test_an_executor_dies_in_the_middle_of_a_stage(runs: Runs) -> None:
-    """A minute and a half on two busy cores. It dies between the maps and the reduces of Swiggy, and takes its shuffle files along."""
+    """A minute and a half on two busy cores. It dies between map and reduce of Swiggy, and its shuffle files are lost."""
     process = runs.start("a", "local-cluster[2,1,1024]")
     said: list[str] = []
     swiggy_started = threading.Event()
@@ -196,7 +196,7 @@ def test_an_executor_dies_in_the_middle_of_a_stage(runs: Runs) -> None:
 
 
 def test_two_runs_at_once(runs: Runs) -> None:
-    """A minute. They may both succeed, or one says that the other publishes there; the outputs are whole."""
+    """A minute. Both succeed, or one says that the other is publishing; the outputs are complete."""
     both = [runs.start("b"), runs.start("b")]
     said = [process.communicate(timeout=300)[0] for process in both]
     codes = sorted(process.returncode for process in both)

@@ -1,6 +1,7 @@
-"""The whole run with everything on S3, by conf/prod.json itself; and S3 that refuses, is not there, or lacks a file.
+"""A run with everything on S3, by conf/prod.json itself; and S3 that refuses, does not answer, or lacks a file.
 
-moto's server plays S3, a few lines of http.server the one that refuses. The first run downloads the jars of hadoop-aws.
+moto's server is the S3, a few lines of http.server the one that refuses. The first run downloads the jars of hadoop-aws.
+The failures come before Spark starts, so these runs need no JVM.
 """
 
 import json
@@ -33,7 +34,7 @@ A_MINUTE = 60
 
 
 def strings(body: Any, at: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Every text in a config, with its place."""
+    """Every string in a config, with its path."""
     if isinstance(body, dict):
         for key, value in body.items():
             yield from strings(value, (*at, key))
@@ -48,9 +49,9 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def buckets(moto_server: str, sample: Path) -> Any:
-    """The sample at the places where conf/prod.json looks: those of conf/local.json, key by key."""
+    """The sample where conf/prod.json reads it: for each key, the file that conf/local.json reads."""
     client = boto3.client("s3", endpoint_url=moto_server)
     prod = dict(strings(json.loads(PROD.read_text())))
     for bucket in {path.split("/")[2] for path in prod.values() if path.startswith("s3://")}:
@@ -68,36 +69,33 @@ def buckets(moto_server: str, sample: Path) -> Any:
 
 
 def environment(endpoint: str) -> dict[str, str]:
-    """This machine's environment with nothing of AWS in it but moto's endpoint and credentials."""
+    """The environment of this process, with no AWS settings but those of the server."""
     bare = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SPARK", "PYSPARK"))}
     return {**bare, **aws_environment(endpoint), "BLITZ_VENV": str(Path(sys.executable).parents[1])}
 
 
-SUBMIT = ["./spark-submit.sh", "--packages", HADOOP_AWS]
-
-
-def run(endpoint: str, *command: str) -> tuple[subprocess.CompletedProcess[str], float]:
-    """run_all on conf/prod.json by a command, and how long it took; by Python alone, what is refused needs no JVM."""
+def run(command: list[str], endpoint: str, seconds: float) -> tuple[subprocess.CompletedProcess[str], float]:
+    """run_all on conf/prod.json, started by a command, and how long it took."""
+    command = [*command, "jobs/run_all.py", "--conf", "conf/prod.json"]
     started = time.monotonic()
     done = subprocess.run(
-        [*(command or [sys.executable]), "jobs/run_all.py", "--conf", "conf/prod.json"],
-        env=environment(endpoint), cwd=CHECKOUT, capture_output=True, text=True, timeout=400,
-    )  # fmt: skip
+        command, env=environment(endpoint), cwd=CHECKOUT, capture_output=True, text=True, timeout=seconds
+    )
     return done, time.monotonic() - started
 
 
 def message_of(done: subprocess.CompletedProcess[str]) -> str:
     """The one message that a failed run ends with; nothing else may look like an error."""
-    said = done.stderr + done.stdout  # spark-submit sends all that Python says to its standard output
+    said = done.stderr + done.stdout
     assert done.returncode in (1, 2), said[-3000:]
     assert "Traceback" not in said and "Exception" not in said, said[-3000:]
     assert said.count("run_all: ") == 1, said[-3000:]
     return said[said.index("run_all: ") :]
 
 
-def test_conf_prod_as_it_stands(moto_server: str, buckets: Any, sample: Path) -> None:
+def test_conf_prod_unchanged(moto_server: str, buckets: Any, sample: Path) -> None:
     """A minute and a half."""
-    done, _ = run(moto_server, *SUBMIT)
+    done, _ = run(["./spark-submit.sh", "--packages", HADOOP_AWS], moto_server, 400)
     assert done.returncode == 0, done.stdout[-5000:]
     manifest = json.loads(storage.read_bytes("s3://blitz-mcdelivery/features/users/ownapp/manifest.json"))
     assert list(manifest["steps"]) == ["ownapp", "swiggy", "instore", "customers", "segments", "microsegments"]
@@ -120,10 +118,13 @@ def test_conf_prod_as_it_stands(moto_server: str, buckets: Any, sample: Path) ->
 
 
 def test_a_missing_model(moto_server: str, buckets: Any) -> None:
-    """10 s."""
-    key = "Modelling/Artifacts/kmeans_segmentation_6_15_03.pkl"
-    buckets.delete_object(Bucket="blitz-mcdelivery", Key=key)
-    done, seconds = run(moto_server)
+    place = {"Bucket": "blitz-mcdelivery", "Key": (key := "Modelling/Artifacts/kmeans_segmentation_6_15_03.pkl")}
+    model = buckets.get_object(**place)["Body"].read()
+    buckets.delete_object(**place)
+    try:
+        done, seconds = run([sys.executable], moto_server, 120)
+    finally:
+        buckets.put_object(**place, Body=model)
     message = message_of(done)
     assert seconds < A_MINUTE
     assert f"s3://blitz-mcdelivery/{key}: no such object" in message and "segment_6_15_03_model" in message
@@ -131,7 +132,7 @@ def test_a_missing_model(moto_server: str, buckets: Any) -> None:
 
 @contextmanager
 def refusing() -> Iterator[str]:
-    """An S3 that answers every request with 403; gives its endpoint."""
+    """An S3 server that answers every request with 403; yields its endpoint."""
     answer = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
 
     class Refuse(BaseHTTPRequestHandler):
@@ -146,7 +147,7 @@ def refusing() -> Iterator[str]:
         do_HEAD = do_PUT = do_POST = do_GET
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
+            """Write no access log."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Refuse)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -160,9 +161,8 @@ def refusing() -> Iterator[str]:
 
 
 def test_a_denied_bucket() -> None:
-    """10 s."""
     with refusing() as endpoint:
-        done, seconds = run(endpoint)
+        done, seconds = run([sys.executable], endpoint, 120)
     message = message_of(done)
     assert seconds < A_MINUTE
     assert re.search(r"s3://data-mcdelivery/sales/ and \d+ more paths: access denied", message)
@@ -171,9 +171,9 @@ def test_a_denied_bucket() -> None:
 
 
 def test_an_endpoint_that_does_not_answer() -> None:
-    """20 s."""
+    """20 s: the retries of two clients."""
     endpoint = f"http://127.0.0.1:{free_port()}"
-    done, seconds = run(endpoint)
+    done, seconds = run([sys.executable], endpoint, 120)
     message = message_of(done)
     assert seconds < A_MINUTE
     assert f"S3 at {endpoint.removeprefix('http://')} cannot be reached" in message and "AWS_ENDPOINT_URL" in message
