@@ -1,6 +1,7 @@
 """One Spark session for all tests: UTC, two shuffle partitions, no UI, its warehouse in a temporary folder.
 
-SPARK_REMOTE (e.g. local[2]) makes it a Spark Connect session; the tests are the same.
+SPARK_REMOTE (e.g. local[2]) makes it a Spark Connect session, BLITZ_TEST_ENGINE=sail one of Sail, without Java; the
+tests are the same.
 """
 
 import json
@@ -40,8 +41,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
     from pyspark.sql import SparkSession
 
-    from blitz.spark.session import configure, ship_package
+    from blitz.spark.session import configure, open_session, ship_package
 
+    if os.environ.get("BLITZ_TEST_ENGINE") == "sail":
+        opened = open_session("blitz tests", {}, engine="sail")
+        yield opened.spark
+        opened.stop()
+        return
     builder = SparkSession.builder.config("spark.sql.shuffle.partitions", "2").config("spark.ui.enabled", "false")
     # Spark 4 notes for every column where in Python it was made, with several calls to the JVM each: six runs of the
     # three channels over a few rows take 122 s with it, 94 s without. A run over much data takes as long either way.
@@ -80,8 +86,9 @@ def whole_run(spark, sample_config: dict[str, Any]) -> tuple[dict[str, Any], lis
     The plans are read at once: Spark keeps those of the last thousand queries.
     """
     from blitz.cli.main import main
+    from blitz.spark.session import is_connect
 
-    classic = "SPARK_REMOTE" not in os.environ
+    classic = not is_connect(spark)
     before = plans.last_query(spark) if classic else -1
     if classic:
         plans.list_all_paths(spark)

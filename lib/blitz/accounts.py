@@ -1,10 +1,13 @@
 """Row accounts: every stage's rows add up, counted in the pass that works on them anyway (contract: accounts)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, Observation
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+
+from blitz.spark.engine import observed
 
 
 def count_where(condition: Column) -> Column:
@@ -16,7 +19,7 @@ class Counter:
     """Counts that Spark takes along while it writes: ``watch`` a frame, write it, then read ``values``."""
 
     def __init__(self) -> None:
-        self._watched: list[tuple[Observation, DataFrame, list[Column]]] = []
+        self._watched: list[Callable[[], dict[str, Any]]] = []
         self._known: dict[str, int] = {}
 
     def add(self, **counts: int) -> None:
@@ -25,18 +28,15 @@ class Counter:
 
     def watch(self, df: DataFrame, **metrics: Column) -> DataFrame:
         """The same rows; once an action has run over them, every metric is in ``values`` under its name."""
-        observation = Observation()
-        columns = [column.alias(name) for name, column in metrics.items()]
-        self._watched.append((observation, df, columns))
-        return df.observe(observation, *columns)
+        rows, counted = observed(df, [column.alias(name) for name, column in metrics.items()])
+        self._watched.append(counted)
+        return rows
 
     def values(self) -> dict[str, int]:
         """All metrics. Only after the action: it waits for it otherwise."""
         found = dict(self._known)
-        for observation, df, columns in self._watched:
-            # Spark Connect 4.0 answers a write with the outermost of nested observations alone: count the others then.
-            metrics = observation.get or df.agg(*columns).first().asDict()  # type: ignore[union-attr]
-            found.update({name: int(value or 0) for name, value in metrics.items()})
+        for counted in self._watched:
+            found.update({name: int(value or 0) for name, value in counted().items()})
         return found
 
 

@@ -31,6 +31,7 @@ from blitz.errors import InputError, PublishError
 from blitz.publish import delta
 from blitz.publish.base import Published, Store, translate_errors
 from blitz.publish.files import StagedFiles, publishing_files, recover
+from blitz.storage.frames import read_parquet, write_parquet
 
 __all__ = ["Format", "Output", "Published", "Writer", "inspect", "publish", "publishing", "read_output", "recover"]
 
@@ -118,11 +119,6 @@ def publish(
         return output.commit()
 
 
-def write_parquet(df: DataFrame, folder: str) -> None:
-    """Write a frame as Parquet files below a folder that must not exist."""
-    df.write.mode("error").parquet(storage.spark_path(folder))
-
-
 class _StagedTable:
     """A table in a staging folder, which takes the place of the output as it is."""
 
@@ -158,20 +154,24 @@ class _StagedTransaction(_StagedTable):
 
     def _swap(self) -> None:
         assert self._session is not None
-        rows = self._session.read.parquet(storage.spark_path(self._files.folder, literal=True))
+        rows = read_parquet(self._session, [self._files.folder])
         self._files.commit(lambda: delta.replace(rows, self._path))
 
 
 def read_output(spark: SparkSession, path: str, fmt: Format = "parquet") -> DataFrame:
     """The rows of a published table; InputError where there is none."""
-    reader = spark.read.format(fmt)
+    missing = f"{path}: no table there; run the step that makes it first"
     try:
-        table = reader.load(storage.spark_path(path, literal=fmt == "parquet"))
-        table.columns  # noqa: B018  (Spark Connect looks at the path only now)
+        table = (
+            read_parquet(spark, [path]) if fmt == "parquet" else spark.read.format(fmt).load(storage.spark_path(path))
+        )
+        columns = table.columns  # Spark Connect looks at the path only now
     except Exception as error:
         if any(name in str(error) for name in ("PATH_NOT_FOUND", "DELTA_TABLE_NOT_FOUND", "DELTA_MISSING_DELTA_TABLE")):
-            raise InputError(f"{path}: no table there; run the step that makes it first") from error
+            raise InputError(missing) from error
         raise
+    if not columns:  # what Sail reads where there is nothing
+        raise InputError(missing)
     return table
 
 

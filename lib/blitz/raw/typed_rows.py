@@ -10,13 +10,12 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from blitz.raw.csv_cells import EXTRA, FILE
 from blitz.raw.files import FileGroup, RawColumn, RawTable
+from blitz.raw.readers import FileColumn, cell_of, raw_cells
 from blitz.raw.specs import BAD_RECORD, BAD_TIMESTAMP, REASON, Field, Kind
-from blitz.spark.columns import named, quoted, whole
-from blitz.storage import spark_path
+from blitz.spark.columns import quoted, whole
 
-_EXTRA = "_extra"  # what stands behind the last column of a CSV header: the columns of such a line have shifted
-_UNREAD = "_unread"  # never selected: keeps Spark's CSV column pruning on, which pads short lines instead of failing
 _SPARK_TYPES = {"integer": "bigint", "float": "double", "decimal": "double", "boolean": "boolean"}
 _WIDENING = ("boolean", "bigint", "double")  # each holds what the ones before hold
 
@@ -28,34 +27,38 @@ def read_table(spark: SparkSession, table: RawTable, timezone: str) -> DataFrame
     boolean, INSTANT UTC timestamp, LOCAL wall-clock timestamp held as if it were UTC), and ``reject_reason``: null for
     a good row. The session must have time zone UTC, and ANSI off: a cast of bad text gives null (see session.py).
     """
-    return _read(spark, table, timezone, lambda group, reason: [])
+    return _read(spark, table, timezone, None, lambda group, reason: [])
 
 
-def read_with(spark: SparkSession, table: RawTable, timezone: str, name: str) -> DataFrame:
-    """``read_table``, and behind its columns another: ``_metadata.file_name``, or one of the files' folders."""
-    return _read(spark, table, timezone, lambda group, reason: [F.col(name)])
+def read_with_file_name(spark: SparkSession, table: RawTable, timezone: str) -> DataFrame:
+    """``read_table``, plus one column ``file_name``."""
+    return _read(spark, table, timezone, "name", lambda group, reason: [F.col(FILE).alias("file_name")])
 
 
 def read_with_raw(spark: SparkSession, table: RawTable, timezone: str) -> DataFrame:
-    """``read_table``, and behind its columns what ``read_rejected`` tells of a rejected row: ``file``, ``raw``."""
+    """``read_table``, plus the columns ``file`` and ``raw`` of ``read_rejected``: null for a good row."""
 
-    def told(group: FileGroup, reason: Column) -> list[Column]:
+    def rejected(group: FileGroup, reason: Column) -> list[Column]:
         is_bad = reason.isNotNull()
-        file, raw = F.when(is_bad, F.col("_metadata.file_path")), F.when(is_bad, _raw(group))
-        return [file.alias("file"), raw.alias("raw")]
+        return [F.when(is_bad, F.col(FILE)).alias("file"), F.when(is_bad, _raw(group)).alias("raw")]
 
-    return _read(spark, table, timezone, told)
+    return _read(spark, table, timezone, "path", rejected)
 
 
 def _read(
-    spark: SparkSession, table: RawTable, timezone: str, extra: Callable[[FileGroup, Column], list[Column]]
+    spark: SparkSession,
+    table: RawTable,
+    timezone: str,
+    file: FileColumn | None,
+    extra: Callable[[FileGroup, Column], list[Column]],
 ) -> DataFrame:
     typed = _Typing(table, timezone)
     frames = []
     for group in table.groups:
         if group.paths:
-            reason = typed.reason(group)
-            frames.append(_read_group(spark, group).select(*typed.columns(group), reason, *extra(group, reason)))
+            cells = raw_cells(spark, group, file)
+            reason = typed.reason(cells.group)
+            frames.append(cells.frame.select(*typed.columns(cells.group), reason, *extra(cells.group, reason)))
     return reduce(DataFrame.unionByName, frames)
 
 
@@ -66,11 +69,12 @@ def read_rejected(spark: SparkSession, table: RawTable, timezone: str) -> DataFr
     for group in table.groups:
         if not group.paths:
             continue
-        row = _read_group(spark, group).select(
+        cells = raw_cells(spark, group, "path")
+        row = cells.frame.select(
             F.lit(table.spec.name).alias("table"),
-            F.col("_metadata.file_path").alias("file"),
-            typed.reason(group).alias("reason"),
-            _raw(group).alias("raw"),
+            F.col(FILE).alias("file"),
+            typed.reason(cells.group).alias("reason"),
+            _raw(cells.group).alias("raw"),
         )
         frames.append(row.where(F.col("reason").isNotNull()))
     return reduce(DataFrame.unionByName, frames)
@@ -78,25 +82,7 @@ def read_rejected(spark: SparkSession, table: RawTable, timezone: str) -> DataFr
 
 def _raw(group: FileGroup) -> Column:
     """The raw values of a row as JSON text."""
-    return F.to_json(F.struct(*[_cell(column).alias(column.name) for column in group.columns]))
-
-
-def _read_group(spark: SparkSession, group: FileGroup) -> DataFrame:
-    paths = [spark_path(path, literal=True) for path in group.paths]
-    if group.format == "parquet":
-        held = [column for column in group.columns if column.physical != "null"]
-        schema = ", ".join(f"{quoted(column.name)} {column.ddl}" for column in held)
-        return spark.read.schema(schema).parquet(*paths)
-    names = [f"c{at}" for at in range(group.width)] + [_EXTRA, _UNREAD]
-    schema = ", ".join(f"{name} string" for name in names)
-    reader = spark.read.options(ignoreLeadingWhiteSpace=True, ignoreTrailingWhiteSpace=True)  # tabs too, unlike trim()
-    return reader.csv(paths, schema=schema, header=True, quote='"', escape='"', mode="PERMISSIVE")
-
-
-def _cell(column: RawColumn) -> Column:
-    if column.physical == "null":  # a column of nulls that the writer gave no type
-        return F.lit(None).cast("string")
-    return named(column.cell)
+    return F.to_json(F.struct(*[cell_of(column).alias(column.name) for column in group.columns]))
 
 
 class _Typing:
@@ -123,7 +109,7 @@ class _Typing:
             elif field.kind in (Kind.ID, Kind.NUMBER, Kind.FLAG) and _can_fail(field, raw[field.name]):
                 bad.append(value.isNull() & _present(raw[field.name]))
         if group.format == "csv":
-            bad.append(F.col(_EXTRA).isNotNull())
+            bad += [F.col(name).isNotNull() for name in EXTRA]
         reason = F.when(reduce(Column.__or__, bad), F.lit(BAD_RECORD))
         if self.spec.time:
             time = self._cast(self._field(self.spec.time), raw[self.spec.time])
@@ -146,7 +132,7 @@ class _Typing:
             return _time(column, None)
         if target == "string":
             return _code(column) if column.physical in ("float", "decimal") else _text(column)
-        return _finite(column).cast(target) if column.physical == "float" else _cell(column).cast(target)
+        return _finite(column).cast(target) if column.physical == "float" else cell_of(column).cast(target)
 
 
 def _common_type(table: RawTable, name: str) -> str:
@@ -170,16 +156,16 @@ def _present(column: RawColumn) -> Column:
         return _finite(column).isNotNull()
     if column.physical == "text":
         return _text(column).isNotNull() & ~F.lower(_text(column)).isin("nan", "null", "none")
-    return _cell(column).isNotNull()
+    return cell_of(column).isNotNull()
 
 
 def _finite(column: RawColumn) -> Column:
     """A float with NaN as null: Spark holds NaN for greater than any number."""
-    return F.when(~F.isnan(_cell(column)), _cell(column))
+    return F.when(~F.isnan(cell_of(column)), cell_of(column))
 
 
 def _text(column: RawColumn) -> Column:
-    trimmed = F.trim((_finite(column) if column.physical == "float" else _cell(column)).cast("string"))
+    trimmed = F.trim((_finite(column) if column.physical == "float" else cell_of(column)).cast("string"))
     return F.when(trimmed != "", trimmed)
 
 
@@ -187,15 +173,15 @@ def _id(column: RawColumn) -> Column:
     if column.physical == "text":
         return whole(_code(column))
     if column.physical in ("float", "decimal"):
-        number = _cell(column).cast("bigint")
-        return F.when(number.cast("double") == _cell(column).cast("double"), number)
-    return _cell(column).cast("bigint")
+        number = cell_of(column).cast("bigint")
+        return F.when(number.cast("double") == cell_of(column).cast("double"), number)
+    return cell_of(column).cast("bigint")
 
 
 def _code(column: RawColumn) -> Column:
     if column.physical in ("float", "decimal"):
-        number = _cell(column).cast("bigint")
-        return F.when(number.cast("double") == _cell(column).cast("double"), number.cast("string")).otherwise(
+        number = cell_of(column).cast("bigint")
+        return F.when(number.cast("double") == cell_of(column).cast("double"), number.cast("string")).otherwise(
             _text(column)
         )
     text = _text(column)
@@ -208,12 +194,12 @@ def _number(column: RawColumn) -> Column:
     if column.physical == "text":
         value = _text(column).cast("double")
         return F.when(~F.isnan(value) & (F.abs(value) != F.lit(float("inf"))), value)
-    return _cell(column).cast("double")
+    return cell_of(column).cast("double")
 
 
 def _flag(column: RawColumn) -> Column:
     if column.physical == "boolean":
-        return _cell(column)
+        return cell_of(column)
     if column.physical == "text":
         text = F.lower(_text(column))
         return F.when(text.isin("true", "t", "yes", "y", "1", "1.0"), True).when(
@@ -224,7 +210,7 @@ def _flag(column: RawColumn) -> Column:
 
 def _time(column: RawColumn, local_zone: str | None) -> Column:
     """A timestamp: the UTC instant, or with ``local_zone`` the wall-clock time there, held as if it were UTC."""
-    cell = _cell(column)
+    cell = cell_of(column)
     if column.physical in ("nanos", "nanos_local"):
         nanos = quoted(column.cell)  # whole-number arithmetic: as a double the last microseconds would be lost
         value = F.timestamp_micros(F.expr(f"({nanos} - pmod({nanos}, 1000L)) div 1000L"))

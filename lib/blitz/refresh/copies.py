@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from blitz import storage
 from blitz.raw import typed_rows as sources
 from blitz.raw.files import RawTable
 from blitz.raw.specs import REASON, Kind
 from blitz.refresh.state import Copy, copy_of, described, typed_by
 from blitz.spark.columns import named
+from blitz.storage.frames import write_parquet
 
 MOST_COPIES = 16  # of one table; then all its files are copied again, together: each copy is a scan of its own
 
@@ -48,4 +48,4 @@ def _write(rows: DataFrame, table: RawTable, folder: str) -> None:
 
     columns = [column(field.name, field.kind) for field in table.spec.fields]
     good = rows.where(F.col(REASON).isNull()).select(*columns)
-    good.write.mode("error").parquet(storage.spark_path(folder))
+    write_parquet(good, folder)

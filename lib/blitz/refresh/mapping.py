@@ -25,6 +25,7 @@ from blitz.raw.channels import CHANNELS, Channel
 from blitz.raw.files import RawTable, grouped
 from blitz.refresh.differences import WrittenOnce, differing
 from blitz.refresh.state import MappingCopy, Part, Piece, described, output_files, typed_by
+from blitz.storage.frames import read_parquet, write_parquet
 
 MOST_PARTS = 24  # then all is parsed again, as one: Spark lists more than 32 folders in a job of its own
 MOST_TAIL = 256 * 1024 * 1024  # bytes behind what is known of a file; they go through the driver's memory
@@ -95,7 +96,7 @@ class KeptMapping:
         held = [part.folder for part in parts if part.output]
         if not held:
             return self._spark.createDataFrame([], SCHEMA)
-        return self._spark.read.schema(SCHEMA).parquet(*[storage.spark_path(place, literal=True) for place in held])
+        return read_parquet(self._spark, held, SCHEMA)
 
 
 def key_column(channel: Channel) -> str:
@@ -204,6 +205,6 @@ def _write(spark: SparkSession, table: RawTable, timezone: str, pieces: Sequence
         keys = [mapping_key(CHANNELS[name]).alias(key_column(CHANNELS[name])) for name in ("ownapp", "instore")]
         named = rows.where(F.col("customer_code_ty").isNotNull())
         keyed = named.select(F.col("customer_code_ty").alias("customer"), *keys)
-        keyed.write.mode("error").parquet(storage.spark_path(folder))
+        write_parquet(keyed, folder)
     finally:
         storage.delete(staged)

@@ -23,7 +23,6 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from blitz import storage
 from blitz.accounts import Account, Counter, count_where
 from blitz.features.orders import CountedLines, OrderSettings, customer_keys, in_window, local_time, published_key
 from blitz.pipelines.reader import FileReader
@@ -35,6 +34,7 @@ from blitz.raw.inputs import RawInputs
 from blitz.raw.specs import BAD_RECORD, BAD_TIMESTAMP, REASON
 from blitz.refresh.mapping import KeptMapping, key_column
 from blitz.refresh.state import Changes
+from blitz.storage.frames import write_parquet
 
 CHANGED = "changed_key"
 
@@ -129,7 +129,7 @@ def files_holding(
     """
     paths = {name: set() if channel.is_local else _parquet_paths(table) for name, table in tables.items()}
     scans = {
-        name: sources.read_with(spark, table.only(paths[name]), timezone, "_metadata.file_name")
+        name: sources.read_with_file_name(spark, table.only(paths[name]), timezone)
         for name, table in tables.items()
         if paths[name]
     }
@@ -186,7 +186,7 @@ class Changed:
         if not parts:
             parts = [self._read(self.orders).where(F.lit(False)).select(self.channel.order_key())]
         every = reduce(DataFrame.unionByName, [part.toDF(CHANGED) for part in parts])
-        every.where(F.col(CHANGED).isNotNull()).distinct().write.mode("error").parquet(storage.spark_path(folder))
+        write_parquet(every.where(F.col(CHANGED).isNotNull()).distinct(), folder)
         return read_output(self.spark, folder)
 
     def accounts(self) -> list[Account]:

@@ -34,6 +34,7 @@ from blitz.run.execute import run_steps
 from blitz.run.manifest import manifest, manifest_path, write_manifest
 from blitz.run.preflight import check_published_inputs
 from blitz.run.steps import Preflight
+from blitz.storage.frames import write_parquet
 
 log = logging.getLogger(__name__)
 
@@ -166,7 +167,7 @@ def stage(config: Config, spark: SparkSession, inputs: RawInputs, folder: str) -
 
 def _staged(rows: DataFrame, path: str) -> DataFrame:
     """Write rows and return them as written."""
-    rows.write.mode("error").parquet(storage.spark_path(path))
+    write_parquet(rows, path)
     return read_output(rows.sparkSession, path)
 
 

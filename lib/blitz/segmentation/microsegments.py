@@ -122,7 +122,7 @@ def score(
     predict: Any = F.pandas_udf(_predictor(_share(spark, _models(plan, columns))), "string")  # type: ignore[call-overload]
     cluster = predict("plan", *[f"x_{at}" for at in range(len(columns))])
     names = F.array(*[F.lit(item.name) for item in plan])
-    return rows.select(ID_COLUMN, cluster.alias("microcluster"), names[F.col("plan")].alias("Segment"), *loaded)
+    return rows.select(ID_COLUMN, cluster.alias("microcluster"), F.get(names, F.col("plan")).alias("Segment"), *loaded)
 
 
 Model: TypeAlias = "tuple[list[int], StandardScaler, KMeans]"

@@ -130,7 +130,7 @@ def summarise(spark: SparkSession, assigned: DataFrame, band: str, rules: RuleSe
     names = segment_names(rules, band)
     every = spark.createDataFrame([(at, name) for at, name in enumerate(names)], "place int, Segment string")
     counts = assigned.groupBy("Segment").agg(F.count(F.lit(1)).alias("customers"), F.sum(BAND_COLUMN).alias("orders"))
-    average = F.rint(F.col("orders") / F.col("customers") * 100) / 100
+    average = F.bround(F.col("orders") / F.col("customers") * 100, 0) / 100  # half to even, on Sail as well
     return (
         F.broadcast(every)
         .join(counts, "Segment", "left")

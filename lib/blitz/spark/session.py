@@ -9,14 +9,15 @@ import shutil
 import sys
 import tempfile
 import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pyspark.sql import SparkSession
 
 import blitz
 from blitz.errors import BlitzError
+from blitz.spark.engine import SAIL, SPARK, engine_of, start_sail
 from blitz.spark.failures import reason
 
 log = logging.getLogger(__name__)
@@ -48,15 +49,15 @@ WISHED = {
 
 @dataclass(frozen=True)
 class Session:
-    """A Spark session and whether this process started it (only then it may stop it)."""
+    """A session, and how to end it: not at all where something else started it."""
 
     spark: SparkSession
-    is_ours: bool
+    _end: Callable[[], None] | None = field(default=None, repr=False)
 
     def stop(self) -> None:
-        """Stop the session if it is ours."""
-        if self.is_ours:
-            self.spark.stop()
+        """Stop the session if this process started it."""
+        if self._end:
+            self._end()
 
 
 def is_connect(spark: SparkSession) -> bool:
@@ -64,21 +65,35 @@ def is_connect(spark: SparkSession) -> bool:
     return type(spark).__module__.startswith("pyspark.sql.connect")
 
 
-def open_session(app: str, conf: Mapping[str, str], s3_endpoint: str | None = None) -> Session:
-    """The running session, or a new one with ``conf``; what spark-submit or the cluster set already stays.
+def open_session(app: str, conf: Mapping[str, str], s3_endpoint: str | None = None, engine: str = SPARK) -> Session:
+    """The running session, or a new one of ``engine`` with ``conf``; what spark-submit or the cluster set stays.
 
     Raises BlitzError where the platform refuses a setting that the results depend on.
     """
+    session = _running(conf) or _new(app, conf, s3_endpoint, engine)
+    ship_package(session.spark)
+    return session
+
+
+def _running(conf: Mapping[str, str]) -> Session | None:
+    """The active session, or that of Databricks or SPARK_REMOTE."""
     active = SparkSession.getActiveSession()
     on_databricks = "DATABRICKS_RUNTIME_VERSION" in os.environ
-    if active is not None or on_databricks or os.environ.get("SPARK_REMOTE"):
-        spark, is_ours = active or SparkSession.builder.getOrCreate(), active is None and not on_databricks
-        wanted = {key: value for key, value in conf.items() if key.startswith("spark.sql.")}
-    else:
-        spark, is_ours, wanted = _start(app, conf, s3_endpoint), True, {}
-    configure(spark, wanted)
-    ship_package(spark)
-    return Session(spark, is_ours)
+    if active is None and not on_databricks and not os.environ.get("SPARK_REMOTE"):
+        return None
+    spark = active or SparkSession.builder.getOrCreate()
+    configure(spark, {key: value for key, value in conf.items() if key.startswith("spark.sql.")})
+    return Session(spark, spark.stop if active is None and not on_databricks else None)
+
+
+def _new(app: str, conf: Mapping[str, str], s3_endpoint: str | None, engine: str) -> Session:
+    if engine == SAIL:
+        server = start_sail()
+        configure(server.spark)
+        return Session(server.spark, server.stop)
+    spark = _start(app, conf, s3_endpoint)
+    configure(spark)
+    return Session(spark, spark.stop)
 
 
 def _start(app: str, conf: Mapping[str, str], s3_endpoint: str | None) -> SparkSession:
@@ -149,10 +164,14 @@ def configure(spark: SparkSession, conf: Mapping[str, str] | None = None) -> Non
 def ship_package(spark: SparkSession) -> None:
     """Send this package to the executors where it runs from a checkout; an installed one is there already.
 
+    Sail runs Python in this process, which has it.
+
     Sent again after an edit, in a session that stays (a notebook), it is another file: Spark fails every task where a
     file of the same name changes.
     """
     folder = Path(blitz.__file__).parent
+    if engine_of(spark) == SAIL:
+        return
     if not folder.is_dir() or "site-packages" in folder.parts or "dist-packages" in folder.parts:
         return
     scratch = tempfile.mkdtemp(prefix="blitz-")  # executors may fetch it from here until the driver ends
