@@ -42,9 +42,12 @@ _FLAGS = ("is_customized", "is_veg")
 def with_grants(lines: DataFrame, choices: DataFrame) -> DataFrame:
     """Every line, and beside it one row per choice item that it allows as a non-promo header: ``item`` is then the
     choice and ``allowed`` how many pieces of it may go; ``is_line`` is false and the line's own values are empty."""
-    grants = F.when(~F.col("is_promo"), F.col("grants"))
-    rows = lines.join(F.broadcast(choices), "item", "left").select("*", F.explode_outer(grants).alias("grant"))
-    is_line = F.col("grant").isNull()
+    # A null struct would be shorter, but on Sail its fields are not null.
+    kind = dict(lines.dtypes)["item"]
+    own_line = F.array(F.struct(F.lit(None).cast(kind).alias("choice"), F.lit(None).cast("double").alias("allowed")))
+    grants = F.coalesce(F.when(~F.col("is_promo"), F.col("grants")), own_line)
+    rows = lines.join(F.broadcast(choices), "item", "left").select("*", F.explode(grants).alias("grant"))
+    is_line = F.col("grant.allowed").isNull()
     return rows.select(
         "order_key",
         F.when(is_line, F.col("item")).otherwise(F.col("grant.choice")).alias("item"),

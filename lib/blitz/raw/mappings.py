@@ -133,18 +133,19 @@ def category_table(spark: SparkSession, mappings: Mappings, channel: Channel) ->
 
 
 def choice_table(spark: SparkSession, mappings: Mappings, channel: Channel) -> DataFrame:
-    """One row per header item: ``item`` and ``grants``, an array that begins with null (the header's own line) and
-    goes on with {``choice``, ``allowed``} of every choice item that the header may carry away, ``allowed`` pieces."""
+    """One row per header item: ``item`` and ``grants``, an array of {``choice``, ``allowed``}. The first has nulls for
+    both and means the header's own line; the others name a choice item and how many pieces of it the header allows."""
     rows = mappings.choices[[channel.header, channel.choice, "Qty"]].dropna()
     rows = rows.assign(Qty=pd.to_numeric(rows["Qty"], errors="coerce")).dropna()
     most = rows.groupby([channel.header, channel.choice])["Qty"].max().reset_index()
-    grants: dict[str, list[dict[str, Any] | None]] = {}
+    grants: dict[str, list[dict[str, Any]]] = {}
     for header, choice, allowed in most.itertuples(index=False):
-        grants.setdefault(header, [None]).append({"choice": choice, "allowed": float(allowed)})
+        own_line: list[dict[str, Any]] = [{"choice": None, "allowed": None}]
+        item = choice if channel.is_local else int(choice)
+        grants.setdefault(header, own_line).append({"choice": item, "allowed": float(allowed)})
     kind = "string" if channel.is_local else "bigint"
-    types = {"item": "string", "grants": "array<struct<choice:string,allowed:double>>"}
-    table = _with_item_type(_local_table(spark, list(grants.items()), types), channel)
-    return table.withColumn("grants", table["grants"].cast(f"array<struct<choice:{kind},allowed:double>>"))
+    types = {"item": "string", "grants": f"array<struct<choice:{kind},allowed:double>>"}
+    return _with_item_type(_local_table(spark, list(grants.items()), types), channel)
 
 
 def store_table(spark: SparkSession, mappings: Mappings, channel: Channel) -> DataFrame:
