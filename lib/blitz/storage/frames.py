@@ -9,7 +9,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
 from blitz.spark.engine import path_to_read, path_to_write, writes_empty_tables
-from blitz.storage.facade import list_files, spark_path, write_bytes
+from blitz.storage import list_files, spark_path, write_bytes
 
 
 def write_parquet(df: DataFrame, path: str) -> None:
