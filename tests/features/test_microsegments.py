@@ -1,6 +1,8 @@
 """Micro-segments against numpy and scikit-learn used by hand: capping, renames, nulls, several plans, empty plans."""
 
 import pickle
+from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,8 +10,10 @@ import pytest
 from sklearn.cluster import KMeans
 from sklearn.preprocessing import StandardScaler
 
+from blitz.config import config_of
 from blitz.errors import InputError
 from blitz.pipelines import SegmentRunner
+from blitz.pipelines.models import load_payloads
 
 A, B = "omnichannel_categ_base_product_coke_count", "omnichannel_weekend_order_count"
 COLUMNS = ["algonomy_id", "ownapp_order_count", "unique_dri_category_count", "channel_count", A, B]
@@ -133,6 +137,34 @@ def test_cap_segments_and_quantiles_come_from_the_config(spark, tmp_path, table)
     expected = payload["kmeans"].predict(payload["scaler"].transform(matrix)).astype(str)
     plain = stored[stored.Segment == "plain"].sort_values("algonomy_id")
     assert plain["microcluster"].tolist() == expected.tolist()
+
+
+def test_the_models_that_were_checked_are_those_that_score(spark, tmp_path, table):
+    frame, segments = table
+    models = {"segment_a_model": model(1), "segment_b_model": model(2, FEATURES[:3], clusters=4)}
+    config = config_of(body(tmp_path, PLAN, models), "segmentation")
+    hashes = {key: sha256(Path(config.segmentation[key]).read_bytes()).hexdigest() for key in models}
+    payloads = load_payloads(config)
+    for key in models:  # written again after the check, as by a training that runs at the same time
+        Path(config.segmentation[key]).write_bytes(b"another model")
+    result = SegmentRunner(config, spark, payloads=payloads).publish_microsegments()
+    assert result.details["models"] == hashes
+    stored = pd.read_parquet(tmp_path / "micro.par").query("Segment == 'plain'")
+    expected = by_hand(frame[segments == "Seg1_5_5"], models["segment_b_model"], is_capped=False)
+    assert dict(zip(stored["algonomy_id"], stored["microcluster"], strict=True)) == expected
+
+
+def test_every_model_that_cannot_be_used_is_listed(tmp_path):
+    config = config_of(body(tmp_path, PLAN, {"segment_a_model": model(1), "segment_b_model": model(2)}), "segmentation")
+    Path(config.segmentation["segment_a_model"]).write_bytes(b"no pickle")
+    Path(config.segmentation["segment_b_model"]).unlink()
+    with pytest.raises(InputError) as caught:
+        load_payloads(config)
+    first, *problems = str(caught.value).splitlines()
+    assert first == "the models cannot be used:" and len(problems) == 2
+    assert [key for key in ("segment_a_model", "segment_b_model") if any(key in line for line in problems)] == [
+        "segment_a_model", "segment_b_model",
+    ]  # fmt: skip
 
 
 def test_a_single_customer_and_a_column_of_nulls(spark, tmp_path):

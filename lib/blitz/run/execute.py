@@ -37,7 +37,7 @@ def run_steps(
     work = Work(config, spark, ready, context)
     results: list[StepResult] = []
     planned = waves(ready.steps)
-    with ThreadPoolExecutor(max(map(len, planned)), thread_name_prefix="blitz-step") as pool:
+    with ThreadPoolExecutor(max(map(len, planned), default=1), thread_name_prefix="blitz-step") as pool:
         for wave in planned:
             running = {step: pool.submit(_run_step, step, work, run_channel) for step in wave}
             wait(running.values())  # what a step next to a failed one publishes is complete
