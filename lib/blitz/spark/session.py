@@ -11,6 +11,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from pyspark.sql import SparkSession
@@ -174,15 +175,23 @@ def ship_package(spark: SparkSession) -> None:
         return
     if not folder.is_dir() or "site-packages" in folder.parts or "dist-packages" in folder.parts:
         return
-    scratch = tempfile.mkdtemp(prefix="blitz-")  # executors may fetch it from here until the driver ends
-    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
     data = _packed(folder)
-    archive = Path(scratch) / f"blitz-{hashlib.sha256(data).hexdigest()[:12]}.zip"
-    archive.write_bytes(data)
+    # The same file for the same sources: Spark refuses a second file of one name from another folder.
+    archive = _archive_folder() / f"blitz-{hashlib.sha256(data).hexdigest()[:12]}.zip"
+    if not archive.exists():
+        archive.write_bytes(data)
     if is_connect(spark):
         spark.addArtifacts(str(archive), pyfile=True)
     else:
         spark.sparkContext.addPyFile(str(archive))
+
+
+@cache
+def _archive_folder() -> Path:
+    """A temporary folder for the package; executors may fetch it from there until the driver ends."""
+    folder = tempfile.mkdtemp(prefix="blitz-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def _packed(folder: Path) -> bytes:
