@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 
 
 def code_out(text: str) -> str:
@@ -43,9 +43,16 @@ def test_every_job_and_target_that_a_page_names_exists(page: Path) -> None:
     assert [job for job in sorted(jobs) if not (CHECKOUT / job).exists()] == []
 
 
-def test_every_page_is_reached_from_the_readme() -> None:
-    linked = {target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", PAGES[0].read_text())}
-    assert {f"docs/{page.name}" for page in PAGES[1:]} <= linked
+def linked_pages(page: Path) -> set[Path]:
+    """The pages of the repository that a page links to."""
+    targets = re.findall(r"\]\(([^)\s:]+)\)", code_out(page.read_text()))
+    return {(page.parent / target.partition("#")[0]).resolve() for target in targets if ".md" in target}
+
+
+def test_every_page_is_at_most_two_links_from_the_readme() -> None:
+    first = linked_pages(PAGES[0])
+    reached = first.union(*(linked_pages(page) for page in first if page.exists()))
+    assert [page for page in PAGES[1:] if page not in reached] == []
 
 
 def test_every_job_is_in_the_readme() -> None:
