@@ -7,7 +7,15 @@ all problems. Values of the wrong type are skipped; the models report them.
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 
-from blitz.config.models import BUILT_IN_SEGMENTS, DEFAULT_BINS, DEFAULT_LABELS, ID_COLUMN, is_model_key
+from blitz.config.models import (
+    BUILT_IN_SEGMENTS,
+    CHANNEL_SECTIONS,
+    DEFAULT_BINS,
+    DEFAULT_LABELS,
+    ID_COLUMN,
+    DeliveryChannel,
+    is_model_key,
+)
 from blitz.config.paths import check_paths
 from blitz.config.values import Problem, did_you_mean, dig, is_number, join_path, nearest, parse_date, parsed, show
 from blitz.spark.settings import problem_of
@@ -33,9 +41,10 @@ _MISSPELT_RENAME = 0.95  # stricter still: category columns are long and differ 
 def check_config(tree: object) -> Iterator[Problem]:
     """Every problem between the values of a config, as (JSON path, message)."""
     yield from _check_dates(tree)
-    for channel in ("ownapp", "swiggy"):
-        yield from _check_channel(tree, f"feature_pipeline.{channel}")
-    for key in ("dri_categ_names", "ownapp_base_categs", "swiggy_base_categs", "instore_base_categs", "cols"):
+    for name, section in CHANNEL_SECTIONS.items():
+        if section is DeliveryChannel:
+            yield from _check_channel(tree, f"feature_pipeline.{name}")
+    for key in ("dri_categ_names", *(f"{name}_base_categs" for name in CHANNEL_SECTIONS), "cols"):
         yield from _check_unique(tree, f"feature_pipeline.customer.{key}")
     yield from _check_prices(tree, "feature_pipeline.common.price_config")
     if isinstance(dig(tree, "segmentation"), dict):

@@ -7,7 +7,7 @@ true is not 1. Checks that compare several values are in ``blitz.config.checks``
 import hashlib
 import json
 from datetime import date
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
@@ -87,6 +87,8 @@ class DeliveryChannel(_Model):
     orderqueries_path: OptionalPath = ""
     has_query: bool = False
 
+    INPUTS: ClassVar[tuple[str, ...]] = ("orders_data_path", "order_items_data_path", "orderqueries_path")
+
     @property
     def orders_path(self) -> str:
         """Where the orders are."""
@@ -110,6 +112,8 @@ class InstoreChannel(_Model):
     order_items_file_pattern: InputPath
     output_path: OutputPath
     exclude_store_codes: list[StoreCode] = ["9993"]
+
+    INPUTS: ClassVar[tuple[str, ...]] = ("orders_file_pattern", "order_items_file_pattern")
 
     @property
     def orders_path(self) -> str:
@@ -177,15 +181,22 @@ class FeaturePipeline(_Model):
 
     def channel(self, name: str) -> DeliveryChannel | InstoreChannel:
         """The section of a channel; KeyError for an unknown one."""
-        section = self[name]
-        if not isinstance(section, DeliveryChannel | InstoreChannel):
+        if name not in CHANNEL_SECTIONS:
             raise KeyError(name)
+        section: DeliveryChannel | InstoreChannel = self[name]
         return section
 
     @property
     def window_start(self) -> date:
         """The first local day of the order window: ``months_offset`` months before the run date."""
         return add_months(self.common.current_run_date, -self.common.months_offset)
+
+
+CHANNEL_SECTIONS: dict[str, type[DeliveryChannel] | type[InstoreChannel]] = {
+    name: section
+    for name, field in FeaturePipeline.model_fields.items()
+    if (section := field.annotation) in (DeliveryChannel, InstoreChannel)
+}
 
 
 class MicroPlanItem(_Model):

@@ -5,16 +5,14 @@ import posixpath
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 
-from blitz.config.models import is_model_key
+from blitz.config.models import CHANNEL_SECTIONS, is_model_key
 from blitz.config.values import AS_OF, Problem, check_input_path, check_output_path, dig, parsed
 from blitz.storage.paths import is_local, is_s3, local_path, scheme_of
 
 Location = tuple[str, ...]
 
 TABLE_OUTPUTS = (
-    "feature_pipeline.ownapp.output_path",
-    "feature_pipeline.swiggy.output_path",
-    "feature_pipeline.instore.output_path",
+    *(f"feature_pipeline.{name}.output_path" for name in CHANNEL_SECTIONS),
     "feature_pipeline.customer.output_path",
     "segmentation.output_segments_path",
     "segmentation.output_microsegments_path",
@@ -22,12 +20,7 @@ TABLE_OUTPUTS = (
 )
 OUTPUTS = (*TABLE_OUTPUTS, "run.manifest_path", "run.debug_log", "run.report_path")
 _INPUTS = (
-    *(
-        f"feature_pipeline.{channel}.{key}_path"
-        for channel in ("ownapp", "swiggy")
-        for key in ("orders_data", "order_items_data", "orderqueries")
-    ),
-    *(f"feature_pipeline.instore.{key}_file_pattern" for key in ("orders", "order_items")),
+    *(f"feature_pipeline.{name}.{key}" for name, section in CHANNEL_SECTIONS.items() for key in section.INPUTS),
     *(
         f"feature_pipeline.common.{key}"
         for key in ("mapping_file", "store_mds_dsr_path", "store_master_path", "categories_path", "clear_master_path")
