@@ -2,6 +2,7 @@
 SPARK ?= 4.0
 ORDERS ?= 100000
 SEED ?= 7
+ENGINE ?= $(if $(filter 3.5,$(SPARK)),spark,sail)
 VENV := $(if $(filter 3.5,$(SPARK)),.venv-spark35,.venv)
 LOCK := requirements/$(if $(filter 3.5,$(SPARK)),spark35,spark40).txt
 PYTHON_IN_VENV := $(VENV)/bin/python
@@ -11,13 +12,16 @@ PYTEST := $(PYTHON_IN_VENV) -m pytest -q --durations=10
 # COVERAGE=yes adds what a lane covers to what the lanes before it covered; make coverage reports it.
 COVER := $(if $(COVERAGE),--cov --cov-append --cov-report= --cov-fail-under=0)
 
-.PHONY: help setup run sample test test-unit test-lanes coverage browser test-slow test-matrix lint format docs bench bench-load bench-segments bench-refresh dist clean lock
+.PHONY: help setup java run sample test test-unit test-lanes coverage browser test-slow test-matrix lint format docs bench bench-load bench-segments bench-refresh dist clean lock
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
-setup: ## make the virtual environment from the lock (SPARK=4.0 or 3.5), and Java if there is none
+setup: ## make the virtual environment from the lock (SPARK=4.0 or 3.5)
 	@cmp -s $(LOCK) $(VENV)/.lock || scripts/setup.sh $(VENV) $(LOCK)
+
+java: ## Java if there is none: for Spark on this machine, Sail needs none
+	@scripts/java.sh
 
 data/sample-$(ORDERS)-$(SEED).done: | setup
 	@rm -rf data/sample
@@ -26,15 +30,19 @@ data/sample-$(ORDERS)-$(SEED).done: | setup
 
 sample: data/sample-$(ORDERS)-$(SEED).done ## sample raw data and models in data/sample (ORDERS, SEED)
 
-run: setup sample ## the whole run on the sample data
+run: setup sample $(if $(filter spark,$(ENGINE)),java) ## the whole run on the sample data (ENGINE=sail or spark)
+ifeq ($(ENGINE),spark)
 	@BLITZ_VENV=$(VENV) ./spark-submit.sh --driver-java-options "$(SHORT_RUN)" jobs/run_all.py --conf conf/local.json
+else
+	@$(PYTHON_IN_VENV) jobs/run_all.py --conf conf/local.json
+endif
 
 test: test-unit test-lanes ## the tests, without the slow ones
 
 test-unit: setup ## the unit lane: no engine, seconds
 	$(PYTEST) $(COVER) tests/unit
 
-test-lanes: setup browser ## the other lanes, without the slow tests
+test-lanes: setup java browser ## the other lanes, without the slow tests
 	$(PYTEST) $(COVER) -m "not slow" tests/features tests/runs tests/crash
 
 coverage: setup ## the branch coverage of lanes that ran with COVERAGE=yes; fails below the floor in pyproject.toml
@@ -43,11 +51,11 @@ coverage: setup ## the branch coverage of lanes that ran with COVERAGE=yes; fail
 browser: ## Chromium for the report's test, where there is none
 	@scripts/browser.sh
 
-test-slow: setup ## the long tests: kills, S3, Delta, load
+test-slow: setup java ## the long tests: kills, S3, Delta, load
 	$(PYTEST) -m slow
 
 test-matrix: ## the whole-run test on Spark 3.5 and on Spark Connect, a refresh on 3.5
-	@$(MAKE) --no-print-directory setup SPARK=3.5
+	@$(MAKE) --no-print-directory setup java SPARK=3.5
 	.venv-spark35/bin/python -m pytest -q --durations=10 tests/runs/test_whole_run.py tests/runs/test_refresh.py -k "test_whole_run or copied_once"
 	SPARK_REMOTE="local[2]" $(PYTEST) tests/runs/test_whole_run.py
 
@@ -65,16 +73,16 @@ format: setup ## format the code, clear the notebooks' outputs
 docs: setup ## write the column tables of docs/data.md again, from the code
 	$(PYTHON_IN_VENV) scripts/docs_columns.py
 
-bench: setup ## measure against pandas and DuckDB (SIZES="500000 2000000")
+bench: setup java ## measure against pandas and DuckDB (SIZES="500000 2000000")
 	$(PYTHON_IN_VENV) benchmarks/run.py $(SIZES)
 
-bench-load: setup ## the whole run with little memory, and over skewed data (ORDERS, 5,000,000 unless given)
+bench-load: setup java ## the whole run with little memory, and over skewed data (ORDERS, 5,000,000 unless given)
 	$(PYTHON_IN_VENV) benchmarks/load.py $(if $(filter file,$(origin ORDERS)),,$(ORDERS))
 
-bench-segments: setup ## segments and micro-segments of a million customers, and Python's share
+bench-segments: setup java ## segments and micro-segments of a million customers, and Python's share
 	PYTHONPATH=lib $(PYTHON_IN_VENV) benchmarks/segments.py
 
-bench-refresh: setup ## a refresh with one new month beside the full run (ORDERS, 8,000,000 unless given)
+bench-refresh: setup java ## a refresh with one new month beside the full run (ORDERS, 8,000,000 unless given)
 	$(PYTHON_IN_VENV) benchmarks/refresh.py $(if $(filter file,$(origin ORDERS)),,$(ORDERS))
 
 dist: setup ## the wheel, and the locked libraries without Spark as dist/environment.tar.gz

@@ -52,6 +52,8 @@ setup(
     extras_require={
         "spark": ["pyspark>=3.5,<5"],
         "connect": ["pyspark[connect]>=3.5,<5"],
+        # Sail, the engine without Java; beta software: the version that the tests show equal to Spark. Apache-2.0
+        "sail": ["pysail==0.7.2", "pyspark[connect]>=4,<4.1"],
         "delta": ["delta-spark>=3.3"],  # Delta tables on classic Spark; Apache-2.0
         "bench": ["duckdb>=1.1"],  # the peer that the benchmark measures; MIT
         "dist": ["venv-pack2"],  # packs the locked libraries for EMR; BSD-3

@@ -1,31 +1,9 @@
 #!/usr/bin/env bash
-# Make a virtual environment from a lock file, and Java where there is none. Usage: setup.sh VENV LOCK
+# Make a virtual environment from a lock file. Usage: setup.sh VENV LOCK
 set -euo pipefail
 venv=$1 lock=$2
 
 can_install() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
-
-java_version() { # the major version of a java command, or nothing
-    "$1" -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | head -n 1
-}
-
-find_java() {
-    local candidate
-    for candidate in "${JAVA_HOME:-/none}/bin/java" "$(command -v java || true)" /usr/lib/jvm/*/bin/java; do
-        if [ -x "$candidate" ] && [ "$(java_version "$candidate")" -ge 17 ] 2>/dev/null; then return 0; fi
-    done
-    return 1
-}
-
-if ! find_java; then
-    if can_install; then
-        echo "setup: no Java 17 or newer found, installing openjdk-17-jre-headless"
-        apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q openjdk-17-jre-headless >/dev/null
-    else
-        echo "setup: Java 17 or newer is missing; install openjdk-17-jre-headless (Debian, Ubuntu) or set JAVA_HOME" >&2
-        exit 1
-    fi
-fi
 
 python=${PYTHON:-}
 for candidate in $python python3.11 python3.12 python3; do

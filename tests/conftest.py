@@ -41,10 +41,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
     from pyspark.sql import SparkSession
 
+    from blitz.spark.engine import Engine
     from blitz.spark.session import configure, open_session, ship_package
 
     if os.environ.get("BLITZ_TEST_ENGINE") == "sail":
-        opened = open_session("blitz tests", {}, engine="sail")
+        opened = open_session("blitz tests", {}, engine=Engine("sail"))
         yield opened.spark
         opened.stop()
         return

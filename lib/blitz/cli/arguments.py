@@ -8,6 +8,7 @@ from blitz.cli.logs import log_to
 from blitz.config import Config, load_config
 from blitz.errors import ConfigError
 from blitz.run.steps import STEPS
+from blitz.spark.engine import ENGINES, chosen_engine
 
 
 def add_config_arguments(parser: argparse.ArgumentParser, with_as_of: bool = True) -> None:
@@ -15,8 +16,15 @@ def add_config_arguments(parser: argparse.ArgumentParser, with_as_of: bool = Tru
     parser.add_argument("--conf", metavar="PATH", help="config file, e.g. conf/prod.json")
     parser.add_argument("--feature_pipeline_config", metavar="PATH", help="config file of the feature pipeline alone")
     parser.add_argument("--segmentation_config", metavar="PATH", help="config file of the segmentation alone")
+    add_engine(parser)
     if with_as_of:
         parser.add_argument("--as-of", metavar="DATE", help="run date (YYYY-MM-DD), overrides current_run_date")
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """Add ``--engine``."""
+    text = "what executes the job, overrides run.engine: Spark, or Sail in this process without Java"
+    parser.add_argument("--engine", choices=ENGINES, help=text)
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,18 +58,20 @@ def has_config(arguments: argparse.Namespace) -> bool:
 
 
 def read_config(arguments: argparse.Namespace, as_of: str | None = None) -> Config:
-    """Read the config that the arguments name, as of ``as_of`` or ``--as-of`` if given.
+    """Read the config that the arguments name, as of ``as_of`` or ``--as-of`` if given, with the engine to use.
 
     Raises ConfigError listing every problem.
     """
     if not has_config(arguments):
         raise ConfigError(["no config given: --conf PATH, or --feature_pipeline_config P --segmentation_config P"])
-    return load_config(
+    config = load_config(
         conf=arguments.conf,
         feature_pipeline=arguments.feature_pipeline_config,
         segmentation=arguments.segmentation_config,
         as_of=as_of or getattr(arguments, "as_of", None) or None,  # an empty job parameter means no date
     )
+    engine = chosen_engine(config.run.engine, arguments.engine)
+    return config.model_copy(update={"run": config.run.model_copy(update={"engine": engine})})
 
 
 def apply_runtime_settings(config: Config) -> Config:

@@ -2,12 +2,14 @@
 
 import argparse
 
+from blitz.cli.arguments import add_engine
 from blitz.cli.command import Command
 from blitz.cli.sessions import spark_session
 from blitz.drift.compare import compare
 from blitz.drift.runs import read_run
 from blitz.drift.tables import alarms, format_comparison, write
 from blitz.errors import BlitzError
+from blitz.spark.engine import Engine, chosen_engine
 
 
 class DriftAlarm(BlitzError):
@@ -19,6 +21,7 @@ class DriftAlarm(BlitzError):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     run_file = "manifest.json or config of the {} run"
+    add_engine(parser)
     parser.add_argument("--before", required=True, metavar="A.json", help=run_file.format("earlier"))
     parser.add_argument("--after", required=True, metavar="B.json", help=run_file.format("later"))
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the Parquet tables and compare.json")
@@ -30,7 +33,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Compare the runs, publish the tables and print a summary. Raises DriftAlarm above ``--max-psi``."""
     before, after = read_run(arguments.before), read_run(arguments.after)
     settings, endpoint = after.spark or before.spark, after.s3_endpoint or before.s3_endpoint
-    with spark_session("compare_runs", settings, endpoint) as spark:
+    engine = Engine(chosen_engine(after.engine, arguments.engine))
+    with spark_session("compare_runs", settings, endpoint, engine) as spark:
         body = compare(spark, before, after, arguments.bins)
         written = write(spark, body, arguments.out)
     print(format_comparison(body))

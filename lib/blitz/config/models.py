@@ -49,6 +49,7 @@ SparkValue = Annotated[str, BeforeValidator(parse_spark_value)]
 Sha256 = Annotated[
     str, AfterValidator(matching("[0-9a-fA-F]{64}", "the 64 hex digits of a SHA-256")), AfterValidator(str.lower)
 ]
+Memory = Annotated[str, AfterValidator(matching("[1-9][0-9]*[mgMG]", "a size such as 12g or 800m"))]
 Url = Annotated[str, AfterValidator(matching(r"https?://[^\s/@]+/?", "a URL such as http://localhost:9000"))]
 Region = Annotated[str, AfterValidator(matching("[a-z0-9-]+", "a region such as ap-south-1"))]
 
@@ -245,6 +246,8 @@ class Segmentation(_Model):
 class RunOptions(_Model):
     """``run``: how to publish, what to refuse, where to write other files. None: the default path."""
 
+    engine: Literal["spark", "sail"] = "spark"
+    memory: Memory | None = None
     format: Literal["parquet", "delta"] = "parquet"
     max_rejected_fraction: Annotated[Number, Field(ge=0, le=1)] = 0.01
     strict_models: bool = False

@@ -16,6 +16,7 @@ from blitz.raw.channels import CHANNELS
 from blitz.run.steps import STEPS, output_path
 from blitz.segmentation.rules import load_rules, rules_hash
 from blitz.segmentation.segments import BAND_COLUMN, OMNICHANNEL, flag_name, short_name
+from blitz.spark.engine import SPARK
 
 OUTPUTS = tuple(step for step in STEPS if step not in CHANNELS)
 
@@ -54,6 +55,7 @@ class Run:
     spark: dict[str, str] = field(default_factory=dict)
     s3_endpoint: str | None = None
     s3_region: str | None = None
+    engine: str = SPARK
 
     def read(self, spark: SparkSession, step: str) -> DataFrame:
         """The published output of a step. Raises InputError where there is none."""
@@ -96,7 +98,8 @@ def _of_manifest(path: str, body: dict[str, Any]) -> Run:
             f"{path}: the run had no step {', '.join(missing)}; give the manifest of a whole run, or the config"
         )
     outputs = {step: str(steps[step]["output"]) for step in OUTPUTS}
-    return Run(path, outputs, dict(body.get("models", {})), body.get("rules"))
+    engine = str(body.get("engine", SPARK))
+    return Run(path, outputs, dict(body.get("models", {})), body.get("rules"), engine=engine)
 
 
 def _of_config(path: str) -> Run:
@@ -117,4 +120,5 @@ def _of_config(path: str) -> Run:
         dict(config.spark),
         run.s3_endpoint,
         run.s3_region,
+        run.engine,
     )

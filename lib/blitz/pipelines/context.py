@@ -10,7 +10,8 @@ from pyspark.sql import SparkSession
 from blitz.accounts import Account
 from blitz.config import Config
 from blitz.publish.tables import Format, Published
-from blitz.spark.session import Session, open_session
+from blitz.spark.engine import Engine, chosen_engine
+from blitz.spark.session import open_session
 
 
 @dataclass
@@ -30,14 +31,10 @@ def new_run_id() -> str:
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + "-" + uuid.uuid4().hex[:8]
 
 
-_opened: list[Session] = []  # the server of a Sail session ends with the object that started it
-
-
 def session_of(config: Config) -> SparkSession:
     """The active session, or a new one of the config's engine. Raises BlitzError where Spark does not start."""
-    session = open_session("blitz", config.spark, config.run.s3_endpoint)
-    _opened.append(session)
-    return session.spark
+    engine = Engine(chosen_engine(config.run.engine), config.run.memory)
+    return open_session("blitz", config.spark, config.run.s3_endpoint, engine).spark
 
 
 @dataclass(frozen=True)

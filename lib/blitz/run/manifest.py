@@ -25,6 +25,7 @@ from blitz.errors import ConfigError
 from blitz.pipelines.context import StepResult
 from blitz.run.steps import STEPS, Preflight
 from blitz.segmentation.rules import rules_hash
+from blitz.spark.engine import SAIL, engine_of
 
 _SUFFIX = ".json"
 
@@ -84,6 +85,7 @@ def manifest(
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "config_hash": config.config_hash,
         "code": code_hash(),
+        "engine": engine_of(spark),
         "versions": versions(spark),
         "models": {key: payload.sha256 for key, payload in ready.payloads.items()},
         "rules": rules_hash(ready.rules) if ready.rules else None,
@@ -131,7 +133,8 @@ def _files(folder: Traversable, prefix: str = "") -> Iterator[str]:
 def versions(spark: SparkSession) -> dict[str, str]:
     """The versions of everything that can change a result."""
     found = {"blitz": blitz.__version__, "python": platform.python_version(), "spark": spark.version}
-    for name in ("pandas", "numpy", "pyarrow", "scikit-learn", "pyspark"):
+    engine = ("pysail",) if engine_of(spark) == SAIL else ()
+    for name in ("pandas", "numpy", "pyarrow", "scikit-learn", "pyspark", *engine):
         try:
             found[name] = version(name)
         except PackageNotFoundError:  # a cluster may bring Spark without package metadata

@@ -9,21 +9,61 @@ import os
 import re
 import urllib.parse
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from pyspark.sql import Column, DataFrame, Observation, SparkSession
 
-from blitz.errors import BlitzError
+from blitz.errors import BlitzError, ConfigError
 
 SPARK, SAIL = "spark", "sail"
-_sail_sessions: WeakSet[SparkSession] = WeakSet()
+ENGINES = (SPARK, SAIL)
+_sail_servers: WeakKeyDictionary[SparkSession, Any] = WeakKeyDictionary()  # a server ends with its last reference
 
 
 def engine_of(spark: SparkSession) -> str:
     """The engine behind a session: ``spark`` or ``sail``."""
-    return SAIL if spark in _sail_sessions else SPARK
+    return SAIL if spark in _sail_servers else SPARK
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The engine of a new session.
+
+    ``memory`` limits Sail, in bytes with the suffix m or g; None: three quarters of the machine's memory.
+    """
+
+    name: str = SPARK
+    memory: str | None = None
+
+
+def chosen_engine(configured: str, asked: str | None = None) -> str:
+    """The engine to use: the one asked for on the command line, else the configured one.
+
+    Where a Spark is there already (spark-submit, Databricks, SPARK_REMOTE), it is Spark whatever the config says.
+    Raises ConfigError where Sail is asked for there.
+    """
+    present = _present_spark()
+    if present is None:
+        return asked or configured
+    if asked == SAIL:
+        raise ConfigError(
+            [f"--engine sail: {present} brings its own Spark; start the job with python, or leave --engine out"]
+        )
+    return SPARK
+
+
+def _present_spark() -> str | None:
+    """What brings a Spark for this process."""
+    places = {
+        "DATABRICKS_RUNTIME_VERSION": "Databricks",
+        "SPARK_REMOTE": "SPARK_REMOTE",
+        "PYSPARK_GATEWAY_PORT": "spark-submit",
+    }
+    return next((place for variable, place in places.items() if os.environ.get(variable)), None)
 
 
 @dataclass(frozen=True)
@@ -40,9 +80,10 @@ class SailServer:
         os.environ.pop("SPARK_CONNECT_MODE_ENABLED", None)  # a later session of this process may be of another kind
 
 
-def start_sail() -> SailServer:
-    """Start Sail. Raises BlitzError where it is not installed."""
-    os.environ.setdefault("RUST_LOG", "error")
+def start_sail(memory: str | None = None, s3_endpoint: str | None = None) -> SailServer:
+    """Start Sail, which reads its settings from the environment. Raises BlitzError where it is not installed."""
+    for name, value in (_sail_settings(memory) | _sail_s3(s3_endpoint)).items():
+        os.environ.setdefault(name, value)
     try:
         from pysail.spark import SparkConnectServer
     except ImportError as error:
@@ -53,8 +94,39 @@ def start_sail() -> SailServer:
     server.start(background=True)
     host, port = server.listening_address
     spark = SparkSession.builder.remote(f"sc://{host}:{port}").getOrCreate()
-    _sail_sessions.add(spark)
+    _sail_servers[spark] = server
     return SailServer(spark, server)
+
+
+def _sail_settings(memory: str | None) -> dict[str, str]:
+    """Its own log lines only for errors; a memory limit that ends a query with an error instead of a killed process."""
+    return {
+        "RUST_LOG": "error",
+        "SAIL_RUNTIME__MEMORY_POOL__TYPE": "fair",
+        "SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE": str(_bytes(memory) if memory else machine_memory() * 3 // 4),
+    }
+
+
+def _bytes(size: str) -> int:
+    return int(size[:-1]) << {"m": 20, "g": 30}[size[-1].lower()]
+
+
+def machine_memory() -> int:
+    """The memory of this machine, or the limit of its container, in bytes."""
+    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):  # no container, or "max"
+            found.append(int(Path(path).read_text()))
+    return min(found)
+
+
+def _sail_s3(endpoint: str | None) -> dict[str, str]:
+    """The S3 endpoint as Sail takes it, from the config or as boto3 has it."""
+    address = endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if not address:
+        return {}
+    plain = {"AWS_ALLOW_HTTP": "true"} if address.startswith("http://") else {}
+    return {"AWS_ENDPOINT": address, "AWS_ENDPOINT_URL": address, **plain}
 
 
 def observed(df: DataFrame, metrics: Sequence[Column]) -> tuple[DataFrame, Callable[[], dict[str, Any]]]:

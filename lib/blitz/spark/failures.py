@@ -12,6 +12,7 @@ _WAYS_OUT = {
     "No space left on device": "free space where Spark keeps its files (spark.local.dir) and where the outputs go",
     "OutOfMemoryError": "give Spark more with spark.driver.memory, on a cluster spark.executor.memory",
     "Java heap space": "give Spark more with spark.driver.memory, on a cluster spark.executor.memory",
+    "Resources exhausted": "the data is too large for run.memory on this machine; raise it, or use --engine spark",
     "Could not parse Master URL": "set spark.master to local[*], yarn, spark://HOST:PORT or k8s://URL",
 }
 _JVM_GONE = ("Py4JNetworkError", "ConnectionRefusedError", "ConnectionResetError")

@@ -18,7 +18,7 @@ from pyspark.sql import SparkSession
 
 import blitz
 from blitz.errors import BlitzError
-from blitz.spark.engine import SAIL, SPARK, engine_of, start_sail
+from blitz.spark.engine import SAIL, Engine, engine_of, start_sail
 from blitz.spark.failures import reason
 
 log = logging.getLogger(__name__)
@@ -66,8 +66,11 @@ def is_connect(spark: SparkSession) -> bool:
     return type(spark).__module__.startswith("pyspark.sql.connect")
 
 
-def open_session(app: str, conf: Mapping[str, str], s3_endpoint: str | None = None, engine: str = SPARK) -> Session:
-    """The running session, or a new one of ``engine`` with ``conf``; what spark-submit or the cluster set stays.
+def open_session(
+    app: str, conf: Mapping[str, str], s3_endpoint: str | None = None, engine: Engine | None = None
+) -> Session:
+    """The running session, or a new one of ``engine`` (Spark) with ``conf``; what spark-submit or the cluster set
+    stays.
 
     Raises BlitzError where the platform refuses a setting that the results depend on.
     """
@@ -87,9 +90,9 @@ def _running(conf: Mapping[str, str]) -> Session | None:
     return Session(spark, spark.stop if active is None and not on_databricks else None)
 
 
-def _new(app: str, conf: Mapping[str, str], s3_endpoint: str | None, engine: str) -> Session:
-    if engine == SAIL:
-        server = start_sail()
+def _new(app: str, conf: Mapping[str, str], s3_endpoint: str | None, engine: Engine | None) -> Session:
+    if engine and engine.name == SAIL:
+        server = start_sail(engine.memory, s3_endpoint)
         configure(server.spark)
         return Session(server.spark, server.stop)
     spark = _start(app, conf, s3_endpoint)
