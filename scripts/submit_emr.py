@@ -22,7 +22,7 @@ except ImportError:  # run from a checkout: the package is in lib/
 import emr_requests  # noqa: E402
 from blitz.cli.arguments import add_config_arguments, read_config  # noqa: E402
 from blitz.cli.command import FAILED, OK  # noqa: E402
-from blitz.config.files import beside, read_object  # noqa: E402
+from blitz.config.files import read_object, relative_to  # noqa: E402
 from blitz.config.values import scheme_of  # noqa: E402
 from blitz.errors import BlitzError, ConfigError  # noqa: E402
 
@@ -115,7 +115,7 @@ def whole(path: str) -> bytes:
     tree = read_object(path)
     for section in ("feature_pipeline", "segmentation"):
         if isinstance(tree.get(section), str):
-            tree[section] = read_object(beside(path, tree[section]), section)
+            tree[section] = read_object(relative_to(path, tree[section]), section)
     return (json.dumps(tree, indent=2, ensure_ascii=False) + "\n").encode()
 
 
