@@ -18,6 +18,10 @@ _KINDS = {
     "model_type": "an object",
     "string_unicode": "valid Unicode text",
 }
+_BOUNDS = {
+    "greater_than_equal": ("ge", "greater than or equal to"),
+    "less_than_equal": ("le", "less than or equal to"),
+}
 
 
 def check_models(tree: Mapping[str, Any]) -> Iterator[Problem]:
@@ -49,8 +53,10 @@ def _message(tree: Mapping[str, Any], detail: Mapping[str, Any]) -> str:
         return f"must be {context['expected']}, not {show(value)}{hint}"
     if kind in _KINDS:
         return f"must be {_KINDS[kind]}, not {show(value)}"
-    said = detail["msg"].removeprefix("Input should be ")
-    return f"must be {said}, not {show(value)}"
+    if kind in _BOUNDS:
+        key, words = _BOUNDS[kind]
+        return f"must be {words} {context[key]:g}, not {show(value)}"
+    return f"{detail['msg']}, not {show(value)}"
 
 
 def _json_path(loc: tuple[str | int, ...]) -> str:
