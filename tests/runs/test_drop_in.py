@@ -1,8 +1,11 @@
 """The users' notebook code, as docs/contract.md prints it, in a folder with their two config files."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -93,3 +96,30 @@ def test_in_store_orders_by_the_method_of_the_users(spark, folder: Path, sample_
     published = OrderFeaturePipeline(features, "ownapp", spark).run_instore()
     assert published.count() == len(pd.read_parquet(expected))
     assert published.columns == list(pd.read_parquet(expected).columns)
+
+
+def test_a_session_of_the_configs_engine_where_none_is_active(
+    sample_config: dict[str, Any], sample_run, tmp_path: Path
+) -> None:
+    """In a process of its own, as a notebook starts."""
+    pytest.importorskip("pysail")
+    segmentation = sample_config["segmentation"] | {"output_segments_path": f"{tmp_path}/segments.par"}
+    body = {"segmentation": segmentation, "run": {"engine": "sail"}}
+    (tmp_path / "conf.json").write_text(json.dumps(body))
+    code = (
+        "from blitz.pipelines import SegmentRunner\n"
+        "_, combined = SegmentRunner('conf.json').run_rule_pipeline()\n"
+        "print(SegmentRunner('conf.json').save_segments(combined).rows)\n"
+    )
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("SPARK", "PYSPARK"))}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment | {"PYTHONPATH": str(CHECKOUT / "lib")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    expected = rows(output(sample_config, "segmentation", "output_segments_path"), "algonomy_id")
+    assert done.stdout == f"{len(expected)}\n", done.stderr
+    pd.testing.assert_frame_equal(rows(tmp_path / "segments.par", "algonomy_id"), expected)
