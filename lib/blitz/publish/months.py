@@ -13,6 +13,7 @@ from pyspark.sql import Column, DataFrame
 from blitz import storage
 from blitz.publish.base import Store, translate_errors
 from blitz.publish.tables import Output, Writer, publishing
+from blitz.storage.frames import write_parquet
 
 MONTH = "blitz_month"
 _KEPT = "-kept-"
@@ -51,7 +52,8 @@ def publishing_months(
                 stem = name.removesuffix(".parquet").split(_KEPT)[0]
                 storage.copy(f"{path.rstrip('/')}/{name}", f"{folder}/{stem}{_KEPT}{run_id}.parquet")
         if not months and not keep:  # an empty table still has its columns
-            rows.limit(0).write.mode("overwrite").parquet(storage.spark_path(folder))
+            storage.delete(folder)  # of what an engine writes without rows
+            write_parquet(rows.limit(0), folder)
 
     return publishing(path, run_id=run_id, write=write_files, store=store)
 
