@@ -1,4 +1,4 @@
-"""What refreshes find out by comparing tables that they keep, each written once for all channels."""
+"""Tables that a refresh derives by comparison, each written once for all channels."""
 
 from collections.abc import Callable, Hashable
 from threading import Lock
@@ -6,29 +6,29 @@ from threading import Lock
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from blitz import storage
+from blitz.storage.frames import read_parquet, write_parquet
 
 
-class WrittenOnce:
-    """Tables that are each written once below ``folder-…``: Swiggy and in-store ask for them side by side."""
+class SharedTables:
+    """Tables that are written once below ``folder-…``: Swiggy and in-store ask for them at the same time."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
-        self._found: dict[Hashable, DataFrame] = {}
-        self._one_at_a_time = Lock()
+        self._tables: dict[Hashable, DataFrame] = {}
+        self._lock = Lock()
 
     def get(self, name: Hashable, compute: Callable[[], DataFrame]) -> DataFrame:
-        """The rows that ``compute`` gives for this name; it is called for the first who asks."""
-        with self._one_at_a_time:
-            if name not in self._found:
-                rows, path = compute(), storage.spark_path(f"{self._folder}-{len(self._found)}")
-                rows.write.mode("overwrite").parquet(path)
-                self._found[name] = rows.sparkSession.read.schema(rows.schema).parquet(path)
-            return self._found[name]
+        """Return the rows of ``compute``, which runs only for the first caller with this ``name``."""
+        with self._lock:
+            if name not in self._tables:
+                rows, path = compute(), f"{self._folder}-{len(self._tables)}"
+                write_parquet(rows, path)
+                self._tables[name] = read_parquet(rows.sparkSession, [path], rows.schema)
+            return self._tables[name]
 
 
-def differing(one: DataFrame, other: DataFrame) -> DataFrame:
-    """The distinct rows that the two frames do not hold equally often; a null equals a null."""
+def symmetric_difference(one: DataFrame, other: DataFrame) -> DataFrame:
+    """Return the distinct rows that the two frames do not contain equally often; a null equals a null."""
     names = one.columns
     rows = one.select(*names, F.lit(1).alias("times")).unionByName(other.select(*names, F.lit(-1).alias("times")))
     return rows.groupBy(*names).agg(F.sum("times").alias("times")).where(F.col("times") != 0).select(*names)

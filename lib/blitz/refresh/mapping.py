@@ -1,18 +1,13 @@
-"""The customer mapping as a refresh keeps it: customers and order keys of its rows, parsed once.
+"""The customer mapping as a refresh keeps it: the customer and the order keys of each row, parsed once.
 
-A mapping is an export that grows at its end and is written again as a whole. The copy therefore stands in parts, each
-with the typed rows of some pieces of the raw files: whole files, and what later stood behind the pieces known before.
-Of each piece of a CSV file a digest of its bytes is kept. A part whose pieces all still begin their files stays as it
-is, and the rest alone is parsed: at 7.8 million lines (336 MB) digests take the driver 0.2 to 0.7 s, where two passes
-of Spark over the lines took 26 processor seconds (2026-11-26, 2 cores). A file that is compressed or no CSV, or that
-the driver cannot read by ranges (HDFS and the like), is not looked into: when it changes, the parts that hold any of it
-are parsed again.
+The mapping is an export that grows at its end and is rewritten as one file. So the copy has parts, each with the typed
+rows of some byte ranges of the raw files: complete files, and what was later appended to them. A part whose ranges
+still have the same bytes is kept, and only the remaining bytes are parsed. A file that cannot be hashed
+(``byte_ranges``) is parsed again when it changes, together with the other files of its part.
 """
 
-import hashlib
 from collections.abc import Collection, Hashable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -23,188 +18,196 @@ from blitz.features.orders import mapping_key
 from blitz.raw import typed_rows as sources
 from blitz.raw.channels import CHANNELS, Channel
 from blitz.raw.files import RawTable, grouped
-from blitz.refresh.differences import WrittenOnce, differing
-from blitz.refresh.state import MappingCopy, Part, Piece, described, output_files, typed_by
+from blitz.refresh.byte_ranges import CHUNK_BYTES, digests, read_range
+from blitz.refresh.differences import SharedTables, symmetric_difference
+from blitz.refresh.state import ByteRange, Digest, HashedRange, MappingCopy, MappingPart, output_files, typing_hash
 from blitz.storage.frames import read_parquet, write_parquet
 
-MOST_PARTS = 24  # then all is parsed again, as one: Spark lists more than 32 folders in a job of its own
-MOST_TAIL = 256 * 1024 * 1024  # bytes behind what is known of a file; they go through the driver's memory
-CHUNK = 16 * 1024 * 1024
-THREADS = 8
-Range = tuple[str, int, int]  # path, start and end of some bytes
-SCHEMA = "customer string, app_key bigint, instore_key string"
+SCHEMA = "customer string, delivery_key bigint, store_key string"  # one key for each layout of a channel
 
 
-def mapping_copy(
-    spark: SparkSession, table: RawTable, timezone: str, before: Sequence[MappingCopy], folder: str
-) -> MappingCopy:
-    """The copy of the mapping as it is now: one of ``before`` if its files are the same, else the parts of the first of
-    ``before`` that still hold, and one of all else, written to ``folder``."""
-    files, typed = described(table.files), _typed_by(table, timezone)
-    usable = [copy for copy in before if copy.typed_by == typed and copy.is_whole()]
+@dataclass(frozen=True)
+class MappingLimits:
+    """When a mapping is parsed again as one part, and how much of it is hashed at once.
+
+    A copy of ``max_parts`` parts is parsed again: Spark lists more than 32 folders in a job of its own. So is a file to
+    which more than ``max_appended`` bytes were appended: they go through the memory of the driver.
+    """
+
+    max_parts: int = 24
+    max_appended: int = 256 * 1024 * 1024
+    chunk_bytes: int = CHUNK_BYTES
+
+
+@dataclass(frozen=True)
+class MappingPlan:
+    """How to copy the mapping as it is now: the ``kept`` parts of an earlier copy, and the ``missing`` byte ranges."""
+
+    table: RawTable
+    timezone: str
+    typed_by: str
+    kept: tuple[MappingPart, ...]
+    missing: tuple[HashedRange, ...]
+
+    def differs_from(self, before: MappingCopy) -> bool:
+        """Return whether rows of the mapping can have been added or removed since an earlier copy."""
+        return bool(self.missing) or set(self.kept) != set(before.parts)
+
+
+def plan_mapping(
+    table: RawTable, timezone: str, before: Sequence[MappingCopy], limits: MappingLimits | None = None
+) -> MappingPlan:
+    """Return how to copy the mapping with as many parts of one of the copies ``before`` as still hold.
+
+    Works on the driver alone and writes nothing. Raises InputError where a file cannot be read.
+    """
+    limits = limits or MappingLimits()
+    typed_by = typing_hash(table.spec, timezone, SCHEMA)
+    usable = [copy for copy in dict.fromkeys(before) if copy.typed_by == typed_by and copy.is_intact()]
     for copy in usable:
-        if copy.files == files:
-            return copy
-    kept = max((_kept(table, copy) for copy in _distinct(usable)), key=_size, default=[])
-    missing = _missing(table, kept)
-    if len(kept) >= MOST_PARTS or any(start and end - start > MOST_TAIL for _, start, end in missing):
-        kept, missing = [], _missing(table, [])
-    if not missing:
-        return MappingCopy(files, typed, kept)
-    looks = _looked_into(missing)
-    pieces = [Piece(*each, *looks[each]) for each in missing]
-    _write(spark, table, timezone, pieces, folder)
-    if described(storage.list_files(table.path)) != files:  # what was parsed may be half of what was looked into
-        raise InputError(f"{table.path}: was written while it was read; run again when it is complete")
-    return MappingCopy(files, typed, [*kept, Part(pieces, folder, output_files(folder))])
+        if copy.sources == table.files:
+            return MappingPlan(table, timezone, typed_by, copy.parts, ())
+    kept = max((_valid_parts(table, copy, limits) for copy in usable), key=_raw_bytes, default=())
+    missing = _missing_ranges(table, kept)
+    is_too_long = any(each.start and each.end - each.start > limits.max_appended for each in missing)
+    if len(kept) >= limits.max_parts or is_too_long:
+        kept, missing = (), _missing_ranges(table, ())
+    found = digests(missing, limits.chunk_bytes)
+    return MappingPlan(table, timezone, typed_by, kept, tuple(HashedRange(each, found[each]) for each in missing))
 
 
-class KeptMapping:
-    """The rows of a copy, and how they differ from those of older ones.
+def copy_mapping(spark: SparkSession, plan: MappingPlan, folder: str) -> MappingCopy:
+    """Write the missing rows of a plan to ``folder`` and return the copy.
+
+    Raises InputError where the mapping changed after it was planned: the bytes that were hashed may not be those that
+    were parsed.
+    """
+    files = plan.table.files
+    if not plan.missing:
+        return MappingCopy(files, plan.typed_by, plan.kept)
+    _write(spark, plan, folder)
+    if tuple(storage.list_files(plan.table.path)) != files:
+        raise InputError(f"{plan.table.path}: was written while it was read; run again when it is complete")
+    part = MappingPart(plan.missing, folder, output_files(folder))
+    return MappingCopy(files, plan.typed_by, (*plan.kept, part))
+
+
+class MappingRows:
+    """The rows of a copy of the mapping, and how they differ from those of earlier copies.
 
     Args:
+        spark: the session.
         copy: the mapping as it is now.
-        folder: what is found out about its rows is written beside this folder.
+        folder: prefix of the folders for what is derived from the rows.
     """
 
     def __init__(self, spark: SparkSession, copy: MappingCopy, folder: str) -> None:
         self.copy = copy
         self._spark = spark
-        self._changes, self._of_customers = WrittenOnce(f"{folder}-changes"), WrittenOnce(f"{folder}-of")
+        self._changes = SharedTables(f"{folder}-changes")
+        self._of_customers = SharedTables(f"{folder}-of-customers")
 
     def keyed(self, channel: Channel) -> DataFrame:
-        """``order_key`` and ``customer`` of every row, as ``keyed_customers`` in orders.py gives them."""
+        """Return ``order_key`` and ``customer`` of every row, as ``blitz.features.orders.keyed_customers`` does."""
         return self._rows(self.copy.parts).select(F.col(key_column(channel)).alias("order_key"), "customer")
 
     def of_customers(self, name: Hashable, customers: DataFrame) -> DataFrame:
-        """The rows (SCHEMA) of the ``algonomy_id`` of ``customers``, found once for all channels that ask by this
-        name."""
+        """Return the rows (SCHEMA) of the ``algonomy_id`` in ``customers``.
+
+        Computed once for all channels that ask with the same ``name``.
+        """
         is_one = F.col("customer") == F.col("algonomy_id")
         return self._of_customers.get(name, lambda: self._rows(self.copy.parts).join(customers, is_one, "left_semi"))
 
-    def changes(self, before: MappingCopy) -> DataFrame | None:
-        """The distinct rows (SCHEMA) that came or went since an older copy, None where it is the same; compared once
-        for all channels that have the same older copy."""
-        came = [part for part in self.copy.parts if part not in before.parts]
-        went = [part for part in before.parts if part not in self.copy.parts]
-        if not came and not went:
-            return None
-        name = tuple(part.folder for part in before.parts)
-        return self._changes.get(name, lambda: differing(self._rows(came), self._rows(went)))
+    def changes(self, before: MappingCopy) -> DataFrame:
+        """Return the distinct rows (SCHEMA) that were added or removed since an earlier copy.
 
-    def _rows(self, parts: Collection[Part]) -> DataFrame:
-        held = [part.folder for part in parts if part.output]
-        if not held:
+        Computed once for all channels with the same earlier copy.
+        """
+        added = [part for part in self.copy.parts if part not in before.parts]
+        removed = [part for part in before.parts if part not in self.copy.parts]
+        name = tuple(part.folder for part in before.parts)
+        return self._changes.get(name, lambda: symmetric_difference(self._rows(added), self._rows(removed)))
+
+    def _rows(self, parts: Collection[MappingPart]) -> DataFrame:
+        folders = [part.folder for part in parts if part.output]
+        if not folders:
             return self._spark.createDataFrame([], SCHEMA)
-        return read_parquet(self._spark, held, SCHEMA)
+        return read_parquet(self._spark, folders, SCHEMA)
 
 
 def key_column(channel: Channel) -> str:
-    """The column of a copy that holds the channel's order keys."""
-    return "instore_key" if channel.is_local else "app_key"
+    """Return the column of a mapping copy that has the channel's order keys."""
+    return f"{channel.layout}_key"
 
 
-def _typed_by(table: RawTable, timezone: str) -> str:
-    return hashlib.sha256(f"{typed_by(table.spec, timezone)} {SCHEMA}".encode()).hexdigest()
+def _raw_bytes(parts: Sequence[MappingPart]) -> int:
+    return sum(each.range.end - each.range.start for part in parts for each in part.ranges)
 
 
-def _distinct(copies: Sequence[MappingCopy]) -> list[MappingCopy]:
-    return [copy for at, copy in enumerate(copies) if copy not in copies[:at]]
-
-
-def _size(parts: Sequence[Part]) -> int:
-    """How many raw bytes the parts hold."""
-    return sum(piece.end - piece.start for part in parts for piece in part.pieces)
-
-
-def _kept(table: RawTable, before: MappingCopy) -> list[Part]:
-    """The parts whose pieces all stand where they stood, with nothing before them that is new."""
-    sizes = {info.path: info.size for info in table.files}
-    was = {tuple(file) for file in before.files}
-    same = {path for path, size, time in described(table.files) if (path, size, time) in was}
-    pieces = sorted((piece for part in before.parts for piece in part.pieces), key=lambda piece: piece.start)
-    fitting = [piece for piece in pieces if piece.digest and piece.end <= sizes.get(piece.path, 0)]
-    looks = _looked_into([_range(piece) for piece in fitting if piece.path not in same])
-
-    def stands(piece: Piece) -> bool:
-        if piece.path in same:
-            return True
-        can_follow = piece.ends_line or piece.end == sizes.get(piece.path)
-        return can_follow and looks.get(_range(piece)) == (piece.digest, piece.ends_line)
-
-    parts, lost = before.parts, True
-    while lost:  # a part that is lost leaves a gap before the pieces of others
+def _valid_parts(table: RawTable, before: MappingCopy, limits: MappingLimits) -> tuple[MappingPart, ...]:
+    """Return the parts of an earlier copy whose byte ranges are unchanged and leave no gap in a file."""
+    unchanged = _unchanged_ranges(table, before, limits)
+    parts = before.parts
+    while True:  # without a part, the ranges of others may follow a gap
         ends: dict[str, int] = {}
-        held = {piece for part in parts for piece in part.pieces}
-        for piece in pieces:
-            if piece in held and piece.start == ends.get(piece.path, 0) and stands(piece):
-                ends[piece.path] = piece.end
-        kept = [part for part in parts if all(piece.end <= ends.get(piece.path, 0) for piece in part.pieces)]
-        parts, lost = kept, len(kept) < len(parts)
-    return parts
+        for each in sorted((each.range for part in parts for each in part.ranges), key=lambda each: each.start):
+            if each in unchanged and each.start == ends.get(each.path, 0):
+                ends[each.path] = each.end
+        valid = tuple(
+            part for part in parts if all(each.range.end <= ends.get(each.range.path, 0) for each in part.ranges)
+        )
+        if len(valid) == len(parts):
+            return valid
+        parts = valid
 
 
-def _missing(table: RawTable, kept: Sequence[Part]) -> list[Range]:
-    """What of the files is in no part: whole files, and what stands behind the parts' pieces."""
-    ends: dict[str, int] = {}
-    for piece in (piece for part in kept for piece in part.pieces):
-        ends[piece.path] = max(piece.end, ends.get(piece.path, 0))
-    found = [(info.path, ends.get(info.path, 0), info.size) for info in table.files]
-    return [(path, start, end) for path, start, end in found if start < end]
-
-
-def _range(piece: Piece) -> Range:
-    return piece.path, piece.start, piece.end
-
-
-def _looked_into(ranges: Collection[Range]) -> dict[Range, tuple[str, bool]]:
-    """A digest of the bytes of each range, and whether they end a line; "" and False for files not looked into."""
-    plain = [(path, start, end) for path, start, end in ranges if _is_plain(path)]
-    chunks = [
-        (path, at, min(at + CHUNK, end), (path, start, end))
-        for path, start, end in plain
-        for at in range(start, end, CHUNK)
+def _unchanged_ranges(table: RawTable, before: MappingCopy, limits: MappingLimits) -> set[ByteRange]:
+    """Return the ranges of an earlier copy whose bytes are the same and may be followed by what comes next."""
+    sizes = {info.path: info.size for info in table.files}
+    same = {info.path for info in set(table.files) & set(before.sources)}
+    ranges = [each for part in before.parts for each in part.ranges]
+    to_hash = [
+        each.range
+        for each in ranges
+        if each.range.path not in same and each.digest.sha256 and each.range.end <= sizes.get(each.range.path, 0)
     ]
-    with ThreadPoolExecutor(THREADS) as pool:
-        digests = list(pool.map(lambda chunk: _digest_and_last(*chunk[:3]), chunks))
-    sums = {each: hashlib.sha256() for each in plain}
-    ends_line = dict.fromkeys(ranges, False)
-    for (*_, each), (digest, last) in zip(chunks, digests, strict=True):
-        sums[each].update(digest)
-        ends_line[each] = last == b"\n"
-    return {each: (sums[each].hexdigest() if each in sums else "", ends_line[each]) for each in ranges}
+    now = digests(to_hash, limits.chunk_bytes)
+
+    def is_unchanged(each: HashedRange) -> bool:
+        if each.range.path in same:
+            return True
+        can_follow = each.digest.ends_line or each.range.end == sizes.get(each.range.path)
+        return can_follow and now.get(each.range, Digest()) == each.digest
+
+    return {each.range for each in ranges if is_unchanged(each)}
 
 
-def _is_plain(path: str) -> bool:
-    return path.lower().endswith((".csv", ".txt")) and (storage.is_local(path) or storage.is_s3(path))
+def _missing_ranges(table: RawTable, kept: Sequence[MappingPart]) -> list[ByteRange]:
+    """Return what of the files is in no part: complete files, and what follows the ranges of the parts."""
+    ends: dict[str, int] = {}
+    for each in (each.range for part in kept for each in part.ranges):
+        ends[each.path] = max(each.end, ends.get(each.path, 0))
+    ranges = [ByteRange(info.path, ends.get(info.path, 0), info.size) for info in table.files]
+    return [each for each in ranges if each.start < each.end]
 
 
-def _digest_and_last(path: str, start: int, end: int) -> tuple[bytes, bytes]:
-    """The digest of some bytes of a file, and the last of them."""
-    data = _bytes(path, start, end)
-    return hashlib.sha256(data).digest(), data[-1:]
-
-
-def _bytes(path: str, start: int, end: int) -> bytes:
-    with storage.open_input(path) as file:
-        file.seek(start)
-        return file.read(end - start)
-
-
-def _write(spark: SparkSession, table: RawTable, timezone: str, pieces: Sequence[Piece], folder: str) -> None:
-    """Write the rows of some pieces as SCHEMA to ``folder``."""
+def _write(spark: SparkSession, plan: MappingPlan, folder: str) -> None:
+    """Write the rows of the missing ranges as SCHEMA to ``folder``; appended lines are staged as files of their own."""
     staged = f"{folder}-lines"
-    groups = list(table.only({piece.path for piece in pieces if piece.start == 0}).groups)
+    ranges = [each.range for each in plan.missing]
+    groups = list(plan.table.only({each.path for each in ranges if each.start == 0}).groups)
     try:
-        for number, piece in enumerate(piece for piece in pieces if piece.start):
+        for number, each in enumerate(each for each in ranges if each.start):
             lines = f"{staged}/{number}.csv"
-            storage.write_bytes(lines, b"a header\n" + _bytes(piece.path, piece.start, piece.end))
-            group = next(group for group in table.groups if piece.path in group.paths)
+            storage.write_bytes(lines, b"a header\n" + read_range(each))
+            group = next(group for group in plan.table.groups if each.path in group.paths)
             groups.append(replace(group, paths=(lines,)))
-        rows = sources.read_table(spark, replace(table, groups=grouped(groups)), timezone)
-        keys = [mapping_key(CHANNELS[name]).alias(key_column(CHANNELS[name])) for name in ("ownapp", "instore")]
-        named = rows.where(F.col("customer_code_ty").isNotNull())
-        keyed = named.select(F.col("customer_code_ty").alias("customer"), *keys)
+        rows = sources.read_table(spark, replace(plan.table, groups=grouped(groups)), plan.timezone)
+        by_layout = {channel.layout: channel for channel in CHANNELS.values()}
+        keys = [mapping_key(by_layout[name]).alias(f"{name}_key") for name in ("delivery", "store")]
+        with_customer = rows.where(F.col("customer_code_ty").isNotNull())
+        keyed = with_customer.select(F.col("customer_code_ty").alias("customer"), *keys)
         write_parquet(keyed, folder)
     finally:
         storage.delete(staged)

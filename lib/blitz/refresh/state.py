@@ -1,207 +1,176 @@
-"""What a refresh remembers of the run before: input files, window, settings, output files; and what follows from it."""
+"""The state of a refresh: what the output of a channel was computed from, stored as JSON next to the output."""
 
 import hashlib
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import date
+
+from pydantic import TypeAdapter, ValidationError
 
 import blitz
 from blitz import storage
-from blitz.config import FeaturePipeline
-from blitz.features.orders import OrderSettings
-from blitz.raw.files import RawTable
-from blitz.raw.inputs import RawInputs
-from blitz.raw.mappings import Mappings
 from blitz.raw.specs import TableSpec
 from blitz.storage import FileInfo
 
-Files = dict[str, list[list[Any]]]  # table → [path, size, modified] of each file
+
+@dataclass(frozen=True, order=True)
+class OutputFile:
+    """A data file of a folder that blitz wrote: its name and its size in bytes."""
+
+    name: str
+    size: int
 
 
 @dataclass(frozen=True)
-class Copy:
-    """A typed copy of some raw files of a table.
+class Window:
+    """The order window: from the local day ``start`` until before ``end``."""
 
-    ``folder``: where it stands; ``files``: path, size and time of each raw file in it; ``output``: name and size of its
-    own files; ``typed_by``: hash of what its rows depend on beside the raw files (``typed_by``).
+    start: date
+    end: date
+
+
+@dataclass(frozen=True)
+class TableCopy:
+    """A typed Parquet copy of some raw files of a table.
+
+    ``sources`` are the raw files in it, ``output`` the files of ``folder``, and ``typed_by`` is the ``typing_hash``
+    under which its rows were typed.
     """
 
     folder: str
-    files: list[list[Any]]
-    output: list[list[Any]]
+    sources: tuple[FileInfo, ...]
+    output: tuple[OutputFile, ...]
     typed_by: str
 
-    def is_whole(self) -> bool:
-        """Whether its files are as they were written."""
-        return _is_whole(self.folder, self.output)
+    def is_intact(self) -> bool:
+        """Return whether the folder still has the files that were written."""
+        return output_files(self.folder) == self.output
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Bytes of a raw file, from ``start`` until before ``end``.
-
-    ``digest``: of these bytes, empty for a file that is not looked into; ``ends_line``: whether lines may follow them.
-    """
+class ByteRange:
+    """The bytes of a raw file from ``start`` until before ``end``."""
 
     path: str
     start: int
     end: int
-    digest: str
-    ends_line: bool
 
 
 @dataclass(frozen=True)
-class Part:
-    """A part of a copy of the customer mapping: the typed rows of some pieces of its files; ``folder`` and ``output``,
-    where they stand, and name and size of the files there."""
+class Digest:
+    """SHA-256 over the bytes of a range, and whether they end with a line; empty for a file that is not hashed."""
 
-    pieces: list[Piece]
+    sha256: str = ""
+    ends_line: bool = False
+
+
+@dataclass(frozen=True)
+class HashedRange:
+    """A byte range and the digest of its bytes when they were read."""
+
+    range: ByteRange
+    digest: Digest
+
+
+@dataclass(frozen=True)
+class MappingPart:
+    """The typed rows of some byte ranges of the customer mapping, with the files (``output``) of its ``folder``."""
+
+    ranges: tuple[HashedRange, ...]
     folder: str
-    output: list[list[Any]]
+    output: tuple[OutputFile, ...]
 
 
 @dataclass(frozen=True)
 class MappingCopy:
-    """A copy of the customer mapping, in parts: see refresh_mapping.py. ``files`` and ``typed_by`` as in ``Copy``."""
+    """A copy of the customer mapping: its raw files (``sources``), how they were typed, and its parts."""
 
-    files: list[list[Any]]
+    sources: tuple[FileInfo, ...]
     typed_by: str
-    parts: list[Part]
+    parts: tuple[MappingPart, ...]
 
-    def is_whole(self) -> bool:
-        """Whether the files of all parts are as they were written."""
-        return all(_is_whole(part.folder, part.output) for part in self.parts)
+    def is_intact(self) -> bool:
+        """Return whether the folders of all parts still have the files that were written."""
+        return all(output_files(part.folder) == part.output for part in self.parts)
 
 
-def _is_whole(folder: str, output: list[list[Any]]) -> bool:
-    return sorted(output_files(folder)) == sorted(output)
+@dataclass(frozen=True)
+class UsersCopy:
+    """A copy of the own-app users: the files of the own-app output it was made from (``source``), and its own."""
+
+    folder: str
+    source: tuple[OutputFile, ...]
+    output: tuple[OutputFile, ...]
+
+    def is_intact(self) -> bool:
+        """Return whether the folder still has the files that were written."""
+        return output_files(self.folder) == self.output
 
 
 @dataclass(frozen=True)
 class ChannelState:
-    """The state of one channel's output, as JSON beside it.
+    """What the output of a channel was computed from, and what the next refresh needs of it.
 
-    ``made_by``: hash per thing that every row depends on; ``start``, ``end``: the window (ISO dates);
-    ``inputs``: its raw files; ``output``: name and size of its files; ``mapping``: a copy of the customer mapping;
-    ``users``: a copy of the own-app users, None for own app; ``copies``: copies of its CSV tables, by table.
+    ``fingerprints`` has a hash for each thing that every row depends on; ``inputs`` are the raw files by table,
+    ``output`` the files of the output, ``copies`` the copies of CSV tables. ``users`` is None for own app.
     """
 
-    made_by: dict[str, str]
-    start: str
-    end: str
-    inputs: Files
-    output: list[list[Any]]
+    fingerprints: dict[str, str]
+    window: Window
+    inputs: dict[str, tuple[FileInfo, ...]]
+    output: tuple[OutputFile, ...]
     mapping: MappingCopy
-    users: str | None
-    copies: dict[str, list[Copy]]
+    users: UsersCopy | None
+    copies: dict[str, tuple[TableCopy, ...]]
 
     def write(self, path: str) -> None:
-        """Write it as JSON."""
-        storage.write_bytes(path, (json.dumps(asdict(self), indent=1) + "\n").encode())
+        """Write the state to ``path`` as JSON."""
+        storage.write_bytes(path, _STATE.dump_json(self, indent=1) + b"\n")
+
+
+_STATE = TypeAdapter(ChannelState)
 
 
 def read_state(path: str) -> ChannelState | None:
-    """The state that a refresh left at ``path``; None where there is none that this version can read."""
+    """Return the state that a refresh left at ``path``; None where there is none that this version can read."""
     if not storage.exists(path):
         return None
     try:
-        body = json.loads(storage.read_bytes(path))
-        body["copies"] = {name: [Copy(**copy) for copy in copies] for name, copies in body["copies"].items()}
-        parts = [
-            Part([Piece(**piece) for piece in part["pieces"]], part["folder"], part["output"])
-            for part in body["mapping"]["parts"]
-        ]
-        body["mapping"] = MappingCopy(**{**body["mapping"], "parts": parts})
-        return ChannelState(**body)
-    except (ValueError, TypeError, KeyError, AttributeError):
+        return _STATE.validate_json(storage.read_bytes(path))
+    except ValidationError:
         return None
 
 
-def raw_tables(inputs: RawInputs, channel: str) -> dict[str, RawTable]:
-    """The raw tables of a channel by name: ``orders``, ``lines``, and ``queries`` where it has any."""
-    tables = {"orders": inputs.orders[channel], "lines": inputs.lines[channel]}
-    return tables | ({"queries": inputs.queries[channel]} if channel in inputs.queries else {})
+def state_folder(output_path: str, name: str) -> str:
+    """Return the folder for the refresh data of an output: next to the output, hidden from readers of its parent."""
+    return f"{output_path.rstrip('/').rpartition('/')[0]}/_refresh/{name}"
 
 
-def described(files: Sequence[FileInfo]) -> list[list[Any]]:
-    """Path, size and time of files, as the state keeps them."""
-    return [[info.path, info.size, info.modified] for info in files]
-
-
-def typed_by(spec: TableSpec, timezone: str) -> str:
-    """A hash of what the typed rows of raw files depend on."""
-    return hashlib.sha256(repr((blitz.__version__, timezone, spec)).encode()).hexdigest()
-
-
-def copy_of(table: RawTable, folder: str, timezone: str) -> Copy:
-    """The record of a copy of all files of a table that was just written to ``folder``."""
-    return Copy(folder, described(table.files), output_files(folder), typed_by(table.spec, timezone))
-
-
-def output_files(path: str) -> list[list[Any]]:
-    """Name and size of an output's files; empty where there is no output."""
+def output_files(path: str) -> tuple[OutputFile, ...]:
+    """Return the data files of a folder, sorted by name; none where there is no such folder."""
     found = storage.list_files(path) if storage.exists(path) else []
-    return [[info.path.rpartition("/")[2], info.size] for info in found]
+    return tuple(sorted(OutputFile(info.path.rpartition("/")[2], info.size) for info in found))
 
 
-def made_by(config: FeaturePipeline, settings: OrderSettings, channel: str, mappings: Mappings) -> dict[str, str]:
-    """A hash for each thing that every order of a channel depends on."""
-    has_query = channel != "instore" and getattr(config, channel).has_query
-    own = [settings.timezone, settings.price_bins, settings.bucket_labels, settings.excluded_stores, has_query]
-    frames = {
-        "the store files": [mappings.stores, mappings.store_codes],
-        "the category file": [mappings.categories],
-        "the choice file": [mappings.choices],
-    }
-    texts = {what: "".join(frame.to_csv(index=False) for frame in group) for what, group in frames.items()}
-    texts |= {"the settings": json.dumps(own), "the version of blitz": blitz.__version__}
-    return {what: hashlib.sha256(text.encode()).hexdigest() for what, text in texts.items()}
+def typing_hash(spec: TableSpec, timezone: str, *more: str) -> str:
+    """Return a hash of what the typed rows of raw files depend on apart from the files."""
+    return hashlib.sha256(repr((blitz.__version__, timezone, spec, *more)).encode()).hexdigest()
 
 
-@dataclass(frozen=True)
-class Changes:
-    """Raw files per table: those that are new, those that were written again, and these with those that went."""
-
-    added: dict[str, frozenset[str]]
-    rewritten: dict[str, frozenset[str]]
-    lost: dict[str, frozenset[str]]
+def folder_name(folder: str) -> str:
+    """Return the last part of a folder's path."""
+    return folder.rpartition("/")[2]
 
 
-def changes(before: ChannelState, tables: Mapping[str, RawTable]) -> Changes:
-    """How the raw files of a channel differ from those of the run before."""
-    added, rewritten, lost = {}, {}, {}
-    for name, table in tables.items():
-        old = {path: [size, modified] for path, size, modified in before.inputs.get(name, [])}
-        new = {path: [size, modified] for path, size, modified in described(table.files)}
-        lost[name] = frozenset(path for path in old if new.get(path) != old[path])
-        rewritten[name] = lost[name] & new.keys()
-        added[name] = frozenset(path for path in new if path not in old)
-    return Changes(added, rewritten, lost)
+def keep_only(folder: str, names: Collection[str]) -> None:
+    """Remove everything with another name from a folder of refresh data (``state_folder``)."""
+    remove(folder, lambda name: name not in names)
 
 
-def why_full(
-    before: ChannelState | None,
-    now: Mapping[str, str],
-    window: tuple[str, str],
-    output: list[list[Any]],
-    lost: Mapping[str, frozenset[str]],
-    has_since: bool,
-) -> str | None:
-    """Why an output must be computed from all its inputs; None where it can be refreshed."""
-    if before is None:
-        return "there is no state of a refresh before"
-    if sorted(before.output) != sorted(output):
-        return "the output is not the one that the refresh before left"
-    changed = [what for what, value in now.items() if before.made_by.get(what) != value]
-    if changed:
-        return f"{', '.join(changed)} changed"
-    if window[0] < before.start or window[1] < before.end:
-        return f"the window moved back, from {before.start} - {before.end} to {window[0]} - {window[1]}"
-    if not before.mapping.is_whole() or (before.users and not storage.exists(before.users)):
-        return "what the refresh before kept beside its state is gone"
-    gone = sorted(path for paths in lost.values() for path in paths)
-    if gone and not has_since:
-        more = f" and {len(gone) - 1:,} more" if len(gone) > 1 else ""
-        return f"{gone[0]}{more} was written again or removed (--since DATE tells which orders that can concern)"
-    return None
+def remove(folder: str, is_unwanted: Callable[[str], bool]) -> None:
+    """Remove what has an unwanted name from a folder of refresh data (``state_folder``)."""
+    mark = f"{folder[folder.rindex('/_refresh/') :]}/"  # listed paths may have lost their scheme
+    found = {info.path.partition(mark)[2].split("/")[0] for info in storage.list_files(folder)}
+    for name in found - {""}:
+        if is_unwanted(name):
+            storage.delete(f"{folder}/{name}")

@@ -1,0 +1,244 @@
+"""Refresh the order features of one channel: follow its plan, publish, and write the state.
+
+Each plan is ``OrderFeaturePipeline`` with a reader and a publisher that fit it.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from blitz.config import Config
+from blitz.pipelines.context import RunContext, StepResult
+from blitz.pipelines.orders import OrderFeaturePipeline, order_settings
+from blitz.pipelines.reader import FileReader, Reader
+from blitz.publish.months import month_of
+from blitz.publish.tables import inspect, read_output
+from blitz.raw.channels import Channel
+from blitz.raw.files import RawTable
+from blitz.raw.inputs import RawInputs
+from blitz.refresh.copies import materialize_csv
+from blitz.refresh.keys import KeyFinder, UnreadFiles, files_with_keys
+from blitz.refresh.mapping import MappingRows
+from blitz.refresh.plan import (
+    OTHER_COLUMNS,
+    Changed,
+    ChannelInputs,
+    Full,
+    OutputSplit,
+    Plan,
+    Unchanged,
+    plan_channel,
+    split_output,
+)
+from blitz.refresh.publisher import MonthPublisher, unchanged_rows
+from blitz.refresh.readers import AllOrdersReader, ChangedOrdersReader
+from blitz.refresh.state import (
+    ChannelState,
+    TableCopy,
+    folder_name,
+    keep_only,
+    output_files,
+    read_state,
+    remove,
+    state_folder,
+)
+from blitz.refresh.users import OwnAppUsers
+
+log = logging.getLogger(__name__)
+
+# Keys that fit into the memory of every executor (as text some 100 bytes each): broadcast, no other row is shuffled.
+MAX_BROADCAST_KEYS = 2_000_000
+
+
+@dataclass(frozen=True)
+class IncrementalPlan:
+    """What a refresh of the changed orders reads and writes.
+
+    Args:
+        keys: the keys of the changed orders as ``changed_key``.
+        number: how many keys there are.
+        with_keys: the files that may have rows of the keys (``files_with_keys``).
+        unread: the raw files that no refresh has read.
+        output: the published order features, and which of their files stay.
+        split: which files of the output are kept, rewritten and dropped.
+    """
+
+    keys: DataFrame
+    number: int
+    with_keys: Mapping[str, set[str]]
+    unread: UnreadFiles
+    output: DataFrame
+    split: OutputSplit
+
+
+@dataclass(frozen=True)
+class ChannelRefresh:
+    """Refreshes the order features of one channel.
+
+    Args:
+        config: the config.
+        spark: the session.
+        context: the run that this step belongs to.
+        channel: the channel.
+        raw: the raw tables of the run.
+        now: what the order features depend on now.
+        mapping: the rows of the customer mapping.
+        users: the own-app users.
+    """
+
+    config: Config
+    spark: SparkSession
+    context: RunContext
+    channel: Channel
+    raw: RawInputs
+    now: ChannelInputs
+    mapping: MappingRows
+    users: OwnAppUsers
+
+    @property
+    def path(self) -> str:
+        """The path of the output."""
+        return self.config.feature_pipeline.channel(self.channel.name).output_path
+
+    @property
+    def folder(self) -> str:
+        """The folder of the state and of the copies of CSV tables."""
+        return state_folder(self.path, self.channel.name)
+
+    def run(self, since: date | None = None) -> StepResult:
+        """Compute and publish what changed, and write the state.
+
+        ``details["refresh"]`` of the result says what was computed. Raises as ``OrderFeaturePipeline`` does.
+        """
+        started = time.monotonic()
+        try:
+            result, copies = self._run(since)
+        except BaseException:
+            remove(self.folder, lambda name: self.context.run_id in name)
+            raise
+        keep_only(self.folder, {"state.json", *(folder_name(copy.folder) for each in copies.values() for copy in each)})
+        result.seconds = time.monotonic() - started
+        log.info("%s: refreshed: %s", self.channel.name, result.details["refresh"])
+        return result
+
+    def _run(self, since: date | None) -> tuple[StepResult, dict[str, tuple[TableCopy, ...]]]:
+        """Refresh, publish and write the state; returns the result and the copies of CSV tables."""
+        state_path = f"{self.folder}/state.json"
+        before = read_state(state_path)
+        plan = plan_channel(before, self.now, since)
+        typed, copies = self._copied(before)
+        result = self._follow(plan, typed)
+        state = ChannelState(
+            fingerprints=dict(self.now.fingerprints),
+            window=self.now.window,
+            inputs={name: table.files for name, table in self.now.tables.items()},
+            output=output_files(self.path),
+            mapping=self.mapping.copy,
+            users=None if self.channel.defines_users else self.users.copy(),
+            copies=copies,
+        )
+        state.write(state_path)
+        return result, copies
+
+    def _copied(self, before: ChannelState | None) -> tuple[dict[str, RawTable], dict[str, tuple[TableCopy, ...]]]:
+        """The orders and lines as a refresh reads them, and the copies of those that are CSV."""
+        typed, copies = {}, {}
+        for name in ("orders", "lines"):
+            earlier = before.copies.get(name, ()) if before else ()
+            folder = f"{self.folder}/{name}-{self.context.run_id}"
+            typed[name], copies[name] = materialize_csv(
+                self.spark, self.now.tables[name], self._timezone, earlier, folder
+            )
+        return typed, copies
+
+    def _follow(self, plan: Plan, typed: Mapping[str, RawTable]) -> StepResult:
+        match plan:
+            case Full(reason):
+                return self._compute_all(reason)
+            case Unchanged():
+                return self._leave(read_output(self.spark, self.path))
+            case Changed():
+                return self._compute_changed(plan, typed)
+
+    def _compute_all(self, reason: str) -> StepResult:
+        log.info("%s: all orders are computed: %s", self.channel.name, reason)
+        reader = AllOrdersReader(FileReader(self.spark, self.raw, self._timezone), self.mapping)
+        pipeline = self._pipeline(reader, MonthPublisher(self.path, self._timezone, self.context.run_id))
+        result = pipeline.publish(pipeline.compute())
+        result.details["refresh"] = {"computed": "all", "reason": reason}
+        return result
+
+    def _leave(self, output: DataFrame) -> StepResult:
+        published = inspect(output, self.path, self.path, by_name=True)
+        return StepResult(self.channel.name, published, [], 0.0, details={"refresh": {"computed": "nothing"}})
+
+    def _compute_changed(self, plan: Changed, typed: Mapping[str, RawTable]) -> StepResult:
+        """Compute and publish the changed orders; all orders where the columns changed."""
+        found = self._incremental_plan(plan, typed)
+        if found.number == 0 and found.unread.is_empty and not plan.drops_orders:
+            return self._leave(found.output)
+        pipeline = self._changed_pipeline(found, typed)
+        computed = pipeline.compute()
+        if computed.frame.dtypes != found.output.dtypes:
+            return self._compute_all(OTHER_COLUMNS)
+        result = pipeline.publish(computed)
+        result.details["refresh"] = {
+            "computed": "changed",
+            "changed_keys": found.number,
+            "files_kept": len(found.split.keep),
+            "months_rewritten": sorted({month_of(name) for name in found.split.rewrite | found.split.drop}),
+        }
+        return result
+
+    def _incremental_plan(self, plan: Changed, typed: Mapping[str, RawTable]) -> IncrementalPlan:
+        settings, output = order_settings(self.config.feature_pipeline), read_output(self.spark, self.path)
+        unread = UnreadFiles(self.spark, self.channel, self._timezone, self.now.tables, plan.files)
+        finder = KeyFinder(self.spark, self.channel, settings, typed["orders"], output)
+        keys = finder.write(plan, unread, self.mapping, self.users, f"{self.folder}/keys-{self.context.run_id}")
+        number = keys.count()
+        keys = F.broadcast(keys) if number <= MAX_BROADCAST_KEYS else keys
+        paths = [f"{self.path.rstrip('/')}/{each.name}" for each in self.now.output]
+        with_keys = files_with_keys(self.spark, self.channel, typed, self._timezone, paths, keys)
+        split = split_output(self.now.output, with_keys["output"], self.now.window.start)
+        return IncrementalPlan(keys, number, with_keys, unread, output, split)
+
+    def _changed_pipeline(self, found: IncrementalPlan, typed: Mapping[str, RawTable]) -> OrderFeaturePipeline:
+        reader = ChangedOrdersReader(
+            self.spark,
+            self.raw,
+            self._timezone,
+            mapping=self.mapping,
+            keys=found.keys,
+            tables=typed,
+            with_keys=found.with_keys,
+            unread=found.unread,
+        )
+        start, rewrite = self.now.window.start, found.split.rewrite
+        unchanged = unchanged_rows(found.output, self.path, rewrite, self.channel, found.keys, self._timezone, start)
+        publisher = MonthPublisher(self.path, self._timezone, self.context.run_id, found.split.keep, unchanged)
+        # A quarantine of its own: that of a full computation has the rejected rows of all files.
+        return self._pipeline(reader, publisher, f"{self.channel.name}_new_files")
+
+    def _pipeline(
+        self, reader: Reader, publisher: MonthPublisher, quarantine_name: str | None = None
+    ) -> OrderFeaturePipeline:
+        return OrderFeaturePipeline(
+            self.config,
+            self.channel.name,
+            self.spark,
+            inputs=self.raw,
+            context=self.context,
+            reader=reader,
+            publisher=publisher,
+            users=self.users.read,
+            quarantine_name=quarantine_name,
+        )
+
+    @property
+    def _timezone(self) -> str:
+        return self.config.feature_pipeline.common.timezone
