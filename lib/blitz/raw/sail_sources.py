@@ -145,7 +145,7 @@ class ParquetSource(_Source):
 
     def schema(self) -> StructType:
         """The columns of the request with their types and, where asked for, ``_file``."""
-        return from_arrow_schema(self.request.schema(_arrow_schema(self.request)))
+        return from_arrow_schema(self.request.schema(_arrow_schema(self.request)), prefer_timestamp_ntz=True)
 
     def reader(self, schema: StructType) -> DataSourceReader:
         """A reader of the files of the request."""
