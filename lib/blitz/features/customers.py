@@ -15,11 +15,11 @@ from pyspark.sql import functions as F
 
 from blitz.accounts import Counter
 from blitz.features.orders import DAYPARTS, daypart, in_window, is_weekend, local_time
-from blitz.raw.channels import CHANNELS
+from blitz.raw.channels import CHANNELS, USER_CHANNEL
 from blitz.raw.menu import BITS, Menu
 from blitz.spark.columns import balanced, named
 
-SCOPES = ("omnichannel", "ownapp")
+SCOPES = ("omnichannel", USER_CHANNEL.name)
 _MICROS_PER_DAY = 86_400_000_000
 _LOW = 0xFFFFFFFF
 
@@ -125,15 +125,16 @@ def _place(value: Column, names: Sequence[str]) -> Column:
 
 def _narrow(orders: DataFrame, name: str, settings: CustomerSettings, marks: _Marks, counter: Counter) -> DataFrame:
     """The orders of one channel in the window, one narrow row each, the same columns for every channel."""
+    channel = CHANNELS[name]
     local = local_time(F.col("order_placed_datetime"), settings.timezone)
-    if name == "instore":  # its own time may lie in an hour that the clock leaves out
-        local = F.col("BussTime").cast("timestamp")
-    discount, before_tax = F.col("discounted_price"), F.col("discounted_price") + F.col("sub_total_price")
+    if channel.times_are_local:  # a wall-clock time may be in an hour that daylight saving skips
+        local = F.col(channel.time).cast("timestamp")
+    discount, net = F.col("discounted_price"), F.col(channel.net_price)
+    if channel.missing_prices_are_zero:
+        discount, net = F.coalesce(discount, F.lit(0.0)), F.coalesce(net, F.lit(0.0))
+    before_tax = net + discount
     delivery = F.lit(None).cast("double")
-    if name == "instore":
-        discount = F.coalesce(F.col("discounted_price"), F.lit(0.0))
-        before_tax = F.coalesce(F.col("BaseAmount"), F.lit(0.0)) + discount
-    if name == "ownapp":
+    if channel.has_delivery_time:
         placed, delivered = F.unix_micros("order_placed_datetime"), F.unix_micros("actual_delivery_time")
         delivery = (delivered - placed) / F.lit(60_000_000.0)
     rows = orders.select(
@@ -197,7 +198,7 @@ def _columns(settings: CustomerSettings, marks: _Marks) -> list[Column]:
     orders = {name: F.col(f"{name}_orders") for name in CHANNELS}
     total = reduce(Column.__add__, orders.values())
     per_scope: list[Callable[[str], list[Column]]] = [
-        lambda scope: _times(scope, settings, total if scope == "omnichannel" else orders["ownapp"]),
+        lambda scope: _times(scope, settings, total if scope == "omnichannel" else orders[USER_CHANNEL.name]),
         _dayparts,
         lambda scope: _counts(scope, settings, marks),
     ]
@@ -232,10 +233,9 @@ def _names(marks: _Marks, kind: str, names: str, count: str) -> list[Column]:
 
 
 def _channels_ordered_from(orders: dict[str, Column]) -> Column:
-    in_order = [("ownapp", CHANNELS["ownapp"].label), ("instore", CHANNELS["instore"].label)]
-    in_order.append(("swiggy", CHANNELS["swiggy"].label))
-    joined = F.concat_ws(" + ", *[F.when(orders[name] > 0, F.lit(label)) for name, label in in_order])
-    alone = CHANNELS["ownapp"].label
+    in_order = sorted(CHANNELS.values(), key=lambda channel: channel.label_place)
+    joined = F.concat_ws(" + ", *[F.when(orders[each.name] > 0, F.lit(each.label)) for each in in_order])
+    alone = USER_CHANNEL.label
     return F.when(joined == alone, F.lit(f"{alone} only")).otherwise(joined).alias("channels_ordered_from")
 
 
@@ -270,7 +270,7 @@ def _counts(scope: str, settings: CustomerSettings, marks: _Marks) -> list[Colum
         _scoped(scope, f"count_{mark}").alias(f"{scope}_order_count_with_{label}_price_range_items")
         for label, mark in zip(settings.bucket_labels, marks.prices, strict=True)
     ]
-    channels = CHANNELS if scope == "omnichannel" else ("ownapp",)
+    channels = CHANNELS if scope == "omnichannel" else (USER_CHANNEL.name,)
     for name in marks.columns:
         if any(name in settings.counted(channel) for channel in channels):
             columns.append(_scoped(scope, f"count_{name}").alias(f"{scope}_{name}_count"))

@@ -136,8 +136,8 @@ def store_groups(orders: Mapping[str, DataFrame]) -> Rows:
     """
     frames = []
     for name, df in orders.items():
-        key = "StoreCode" if CHANNELS[name].is_local else "store_mds_id"
-        label = F.lit(None) if CHANNELS[name].is_local else F.col("store_name")
+        key = "StoreCode" if CHANNELS[name].layout == "store" else "store_mds_id"
+        label = F.lit(None) if CHANNELS[name].layout == "store" else F.col("store_name")
         frames.append(
             df.where(reduce(Column.__or__, [F.col(column).isNull() for column in STORE_COLUMNS])).select(
                 F.lit(name).alias("channel"),
