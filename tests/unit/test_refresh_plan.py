@@ -1,6 +1,7 @@
 """What a refresh plans, without an engine: the state before, files, reasons to compute everything, the printed plan."""
 
 import hashlib
+import json
 import os
 from dataclasses import replace
 from datetime import date
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from blitz.cli.main import main
 from blitz.config import load_config
 from blitz.raw.files import RawTable, resolve
 from blitz.raw.specs import APP_ITEMS, APP_ORDERS, CUSTOMER_MAPPING, ORDER_QUERIES
@@ -316,6 +318,23 @@ def test_the_plan_of_a_refresh_needs_no_engine_and_writes_nothing(tmp_path):
     }
     assert world.plan(steps="instore") == {"instore": Unchanged()}  # own app stays as it is published
     assert {path for path in tmp_path.rglob("*") if "june" not in str(path)} == set(before)
+
+
+def test_a_dry_run_prints_the_plan(tmp_path, capsys):
+    world = PlannedWorld(tmp_path)
+    world.publish()
+    World._parquet(tmp_path / "raw/swiggy/orders/june", [ORDER | {"id": 9}], ORDER)
+    (tmp_path / "conf.json").write_text(json.dumps(world.body))
+    arguments = ["--conf", f"{tmp_path}/conf.json", "--dry-run", "--steps", "ownapp,swiggy"]
+    before = sorted(tmp_path.rglob("*"))
+    assert main("refresh", arguments) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["ownapp", "nothing", "nothing", "changed"] in lines
+    assert ["swiggy", "changed", "orders", "1", "new", "file", "of", "orders"] in lines
+    assert ["swiggy", "orders", "new", f"{tmp_path}/raw/swiggy/orders/june/part.parquet"] in lines
+    assert main("refresh", [*arguments, "--since", "2025-06-01"]) == 0
+    assert "orders of 2025-06-01 and later can differ (--since)" in capsys.readouterr().out
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_the_window_moves_with_the_run_date(tmp_path):

@@ -4,6 +4,7 @@ import argparse
 
 from pyspark.sql import SparkSession
 
+from blitz.cli import console
 from blitz.cli.arguments import add_run_arguments
 from blitz.cli.command import Command
 from blitz.cli.run_steps import run_and_report
@@ -11,7 +12,8 @@ from blitz.config import Config
 from blitz.config.values import parse_date
 from blitz.errors import ConfigError
 from blitz.pipelines.context import RunContext, StepResult
-from blitz.refresh.run import refresh
+from blitz.refresh.plan import describe
+from blitz.refresh.run import plan_refresh, refresh
 from blitz.run.steps import Preflight, chosen_steps
 
 
@@ -33,7 +35,12 @@ def run(arguments: argparse.Namespace) -> None:
     def compute(config: Config, spark: SparkSession, ready: Preflight, context: RunContext) -> list[StepResult]:
         return refresh(config, spark, ready, context, since)
 
-    run_and_report("refresh", arguments, steps, compute, with_report=not arguments.no_report, check=_require_parquet)
+    def plan(config: Config, ready: Preflight) -> str:
+        plans = plan_refresh(config, ready, since)
+        return "\n\n".join([console.plan(config, ready), *([describe(plans)] if plans else [])])
+
+    with_report = not arguments.no_report
+    run_and_report("refresh", arguments, steps, compute, with_report, check=_require_parquet, describe=plan)
 
 
 def _require_parquet(config: Config) -> None:

@@ -43,6 +43,7 @@ def run_and_report(
     compute: Compute = run_steps,
     with_report: bool = False,
     check: Callable[[Config], None] | None = None,
+    describe: Callable[[Config, Preflight], str] = console.plan,
 ) -> None:
     """Check everything, compute the steps, write the manifest and the report, print the summary.
 
@@ -55,6 +56,7 @@ def run_and_report(
         compute: computes and publishes the steps.
         with_report: whether to build the report.
         check: raises ConfigError for what else the config must fulfil.
+        describe: returns the plan that a dry run prints.
     """
     warnings = WarningCollector()
     log.addHandler(warnings)
@@ -63,7 +65,7 @@ def run_and_report(
     if check:
         check(config)
     if arguments.dry_run:
-        print(console.plan(config, ready))
+        print(describe(config, ready))
         return
     context = RunContext.of(config)
     with session_for(name, config) as spark:
