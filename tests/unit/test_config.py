@@ -105,6 +105,8 @@ def test_defaults() -> None:
     assert config.segmentation.input_path == config.feature_pipeline.customer.output_path
     assert config.spark == {}
     assert config.run.model_dump() == {
+        "engine": "spark",
+        "memory": None,
         "format": "parquet",
         "max_rejected_fraction": 0.01,
         "strict_models": False,
