@@ -21,6 +21,7 @@ from blitz.pipelines.context import RunContext
 from blitz.publish.files import publishing_files
 from blitz.publish.tables import read_output
 from blitz.segmentation.segments import ID_COLUMN
+from blitz.storage.frames import write_lists
 
 log = logging.getLogger(__name__)
 
@@ -148,8 +149,7 @@ def _write(
         .sortWithinPartitions(key, ID_COLUMN)
         .drop("part")
     )
-    writer = ready.write.mode("error").partitionBy(key).options(**_CSV).option("maxRecordsPerFile", most_rows)
-    writer.csv(storage.spark_path(staging))
+    write_lists(ready, staging, key, most_rows, _CSV)
     counts = counter.values()
     expected = sum(rows.values())
     if counts["rows"] < expected:

@@ -127,7 +127,7 @@ def test_the_flags_that_moved_customers(body):
 
 def by_numpy(old: pd.Series, new: pd.Series, bins: int = 10) -> float:
     known = old.dropna().to_numpy(float)
-    edges = np.unique(np.quantile(known, np.arange(1, bins) / bins, method="inverted_cdf"))
+    edges = np.unique(np.quantile(known, np.arange(1, bins) / bins))
 
     def shares(values):
         clean = values.dropna().to_numpy(float)

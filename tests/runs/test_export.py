@@ -16,6 +16,7 @@ from blitz.cli.main import main
 from blitz.config import load_config
 from blitz.errors import ConfigError, PublishError
 from blitz.export import export, members, safe_text
+from blitz.storage.frames import write_parquet
 
 HEADER = ["algonomy_id", "segment", "microcluster"]
 
@@ -140,8 +141,8 @@ def test_hostile_names_stay_in_their_folders(spark, sample_config, tmp_path) -> 
     config = load_config(conf=body)
     rows = [(f"00{at}", name) for at, name in enumerate(NAMES)] + [("-7", "a b"), ("99", None)]
     frame = spark.createDataFrame(rows, "algonomy_id string, Segment string")
-    frame.write.parquet(f"{tmp_path}/in/segments")
-    frame.limit(0).withColumn("microcluster", F.lit("0")).write.parquet(f"{tmp_path}/in/micro")
+    write_parquet(frame, f"{tmp_path}/in/segments")
+    write_parquet(frame.limit(0).withColumn("microcluster", F.lit("0")), f"{tmp_path}/in/micro")
     out = tmp_path / "deep" / "out"
     done = export(config, spark, "segment", str(out))
     assert (done.unlisted, sum(done.rows.values())) == (1, len(NAMES) + 1)

@@ -16,7 +16,6 @@ from blitz.errors import InputError
 from blitz.segmentation.segments import ID_COLUMN
 
 NUMERIC = ("tinyint", "smallint", "int", "bigint", "float", "double", "decimal")
-ACCURACY = 10_000  # percentile_approx: ranks are off by at most rows / ACCURACY
 NOT_FEATURES = (ID_COLUMN, "Segment", "microcluster")
 Body = dict[str, Any]
 
@@ -117,9 +116,10 @@ def microsegment_groups(micro: tuple[DataFrame, DataFrame], features: Sequence[s
 
 
 def bin_edges(before: DataFrame, names: Sequence[str], bins: int) -> dict[str, list[float]]:
-    """Per feature the distinct inner quantiles of the before-distribution, ascending; none where all are null."""
+    """Per feature the distinct inner quantiles (exact, as numpy) of the before-distribution, ascending; none where all
+    are null."""
     shares = F.array(*[F.lit(at / bins) for at in range(1, bins)])
-    columns = [F.percentile_approx(_cell(name), shares, ACCURACY).alias(f"q_{at}") for at, name in enumerate(names)]
+    columns = [F.percentile(_cell(name), shares).alias(f"q_{at}") for at, name in enumerate(names)]
     row = before.agg(*columns).collect()[0]
     return {name: sorted(set(row[f"q_{at}"] or [])) for at, name in enumerate(names)}
 
@@ -135,7 +135,7 @@ def bin_counts(
     ]
     long = sides[0].unionByName(sides[1]).select("side", F.posexplode("cells").alias("at", "value"))
     cuts = F.array(*[F.array(*[F.lit(edge) for edge in edges[name]]).cast("array<double>") for name in names])
-    below = F.size(F.filter(cuts[F.col("at")], lambda edge: edge < F.col("value")))
+    below = F.size(F.filter(F.get(cuts, F.col("at")), lambda edge: edge < F.col("value")))
     rows = (
         long.withColumn("bin", F.when(F.col("value").isNull(), F.lit(-1)).otherwise(below))
         .groupBy("side", "at", "bin")

@@ -27,4 +27,9 @@ def quoted(name: str) -> str:
 
 def whole(code: Column) -> Column:
     """The text of a code as bigint; null where it is no whole number: Spark's cast would cut ``1.7`` to 1."""
-    return F.when(F.instr(code, ".") == 0, code.cast("bigint"))
+    return F.when(F.instr(code, ".") == 0, try_cast(code, "bigint"))
+
+
+def try_cast(value: Column, kind: str) -> Column:
+    """The value as another type; null where it cannot be read as one. Sail's ``cast`` fails there, ANSI or not."""
+    return value.try_cast(kind) if hasattr(value, "try_cast") else value.cast(kind)  # a method since Spark 4.0

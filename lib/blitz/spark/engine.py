@@ -163,6 +163,11 @@ def _encoded(uri: str) -> str:
     return scheme + slashes + urllib.parse.quote(path, safe="/=")
 
 
+def quotes_csv(spark: SparkSession) -> bool:
+    """Whether the engine can write CSV files with all cells quoted, and names them as Spark does."""
+    return engine_of(spark) == SPARK
+
+
 def writes_empty_tables(spark: SparkSession) -> bool:
     """Whether the engine writes a file for a frame without rows."""
     return engine_of(spark) == SPARK
