@@ -179,10 +179,6 @@ class Rough:
                 "output_path": f"{out}/{name}.parquet", "orderqueries_path": "", "has_query": False,
             }  # fmt: skip
 
-        segmentation = json.loads((CHECKOUT / "conf/local.json").read_text())["segmentation"]
-        wanted = ("order_count", "price_range_items", "mcveggie_count")
-        flags = [name for name in segmentation["convert_to_flag"] if name.endswith(wanted)]
-        names = {key: segmentation[key] for key in ("cols_to_keep", "rename_dict", "rename_dict_microsegments")}
         return {
             "feature_pipeline": {
                 "ownapp": app("ownapp"),
@@ -199,19 +195,22 @@ class Rough:
                 },
                 "customer": {"cutoff_date": "2024-07-01", "output_path": f"{out}/customers.parquet"},
             },
-            "segmentation": {
-                **names,
-                "convert_to_flag": flags,
-                "input_path": f"{out}/customers.parquet",
-                "output_segments_path": f"{out}/segments.par",
-                "output_microsegments_path": f"{out}/microsegments.par",
-                "segment_1_model": f"{self.root}/model.pkl",
-                "micro_plan": [
-                    {"name": "first", "source_segments": ["Seg1_5_1", "Seg1_5_2"], "model_key": "segment_1_model"}
-                ],
-            },
+            "segmentation": segmentation(self.root, "mcveggie_count"),
             "run": {"debug_log": f"{self.root}/debug.log", **run},
         }  # fmt: skip
+
+
+def segmentation(root: Path, *more: str) -> dict[str, Any]:
+    """The segmentation of conf/local.json with the flags that any menu has and ``more``, and one plan; from and to ``out``."""
+    whole = json.loads((CHECKOUT / "conf/local.json").read_text())["segmentation"]
+    flags = [name for name in whole["convert_to_flag"] if name.endswith(("order_count", "price_range_items", *more))]
+    plan = {"name": "first", "source_segments": ["Seg1_5_1", "Seg1_5_2"], "model_key": "segment_1_model"}
+    return {
+        **{key: whole[key] for key in ("cols_to_keep", "rename_dict", "rename_dict_microsegments")},
+        "convert_to_flag": flags, "input_path": f"{root}/out/customers.parquet",
+        "output_segments_path": f"{root}/out/segments.par", "output_microsegments_path": f"{root}/out/microsegments.par",
+        "segment_1_model": f"{root}/model.pkl", "micro_plan": [plan],
+    }  # fmt: skip
 
 
 def write_model(path: Path) -> None:
