@@ -1,48 +1,94 @@
-"""Row accounts: every stage's rows add up, counted in the pass that works on them anyway (contract: accounts)."""
+"""Row accounts: the rows of each step add up, counted in the pass that processes them (docs/contract.md, section 8)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from enum import StrEnum
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from blitz.spark.engine import observed
+from blitz.spark.observation import observed
+
+READ = "read"
+KEPT = "kept"
 
 
-def count_where(condition: Column) -> Column:
-    """How many rows fulfil a condition; a null does not."""
-    return F.count(F.when(condition, F.lit(1)))
+class Reason(StrEnum):
+    """Why a row is dropped. Each step lists the reasons that apply to it; its rows get the first that applies."""
+
+    BAD_RECORD = "bad_record"
+    BAD_TIMESTAMP = "bad_timestamp"
+    OUTSIDE_WINDOW = "outside_window"
+    EXCLUDED_STORE = "excluded_store"
+    DUPLICATE = "duplicate"
+    NO_CUSTOMER = "no_customer"
+    NOT_OWNAPP_USER = "not_ownapp_user"
+    NO_ORDER = "no_order"
+    PROMO = "promo"
+    CHOICE = "choice"
+    UNMAPPED = "unmapped"
+    EXCLUDED = "excluded"
+    OVER_100_ORDERS = "over_100_orders"
+    NO_CATEGORY = "no_category"
 
 
-class Counter:
-    """Counts that Spark takes along while it writes: ``watch`` a frame, write it, then read ``values``."""
+REJECTED = (Reason.BAD_RECORD, Reason.BAD_TIMESTAMP)  # the raw row cannot be read
+
+
+def each_row() -> Column:
+    """A metric that counts all rows."""
+    return F.lit(1)
+
+
+def by_reason(reason: Column, reasons: Iterable[Reason]) -> dict[str, Column]:
+    """One metric per reason: the rows whose ``reason`` column has it."""
+    return {each: reason == each for each in reasons}
+
+
+class RowMetrics:
+    """Row counts of a step by table and name: ``observe`` frames, run the action, then read ``counts``."""
 
     def __init__(self) -> None:
-        self._watched: list[Callable[[], dict[str, Any]]] = []
-        self._known: dict[str, int] = {}
+        self._observed: list[tuple[dict[str, tuple[str, str]], Callable[[], dict[str, int]]]] = []
+        self._known: dict[str, dict[str, int]] = {}
 
-    def add(self, **counts: int) -> None:
-        """Counts that are known already, under their names."""
-        self._known |= counts
+    def add(self, table: str, counts: Mapping[str, int]) -> None:
+        """Add counts of a table that are known already."""
+        self._known.setdefault(table, {}).update(counts)
 
-    def watch(self, df: DataFrame, **metrics: Column) -> DataFrame:
-        """The same rows; once an action has run over them, every metric is in ``values`` under its name."""
-        rows, counted = observed(df, [column.alias(name) for name, column in metrics.items()])
-        self._watched.append(counted)
-        return rows
+    def observe(
+        self, df: DataFrame, metrics: Mapping[str, Mapping[str, Column]], keep: Column | None = None
+    ) -> DataFrame:
+        """Count the rows of a frame while an action computes them.
 
-    def values(self) -> dict[str, int]:
-        """All metrics. Only after the action: it waits for it otherwise."""
-        found = dict(self._known)
-        for counted in self._watched:
-            found.update({name: int(value or 0) for name, value in counted().items()})
+        Args:
+            df: the frame.
+            metrics: per table and name what each row adds to the count: a boolean or whole number, null adds nothing.
+            keep: which rows pass, by default all. All rows are counted.
+
+        Returns the rows that pass; the action must run over this frame or one derived from it.
+        """
+        names = {f"{table} {name}": (table, name) for table, columns in metrics.items() for name in columns}
+        passes = F.lit(True) if keep is None else keep
+        if not names:
+            return df.where(passes)
+        frame, totals = observed(df, {key: metrics[table][name] for key, (table, name) in names.items()}, passes)
+        self._observed.append((names, totals))
+        return frame
+
+    def counts(self, table: str) -> dict[str, int]:
+        """The counts of a table by name. Call it only after the action."""
+        found = dict(self._known.get(table, {}))
+        for names, totals in self._observed:
+            if any(of == table for of, _ in names.values()):
+                values = totals()
+                found |= {name: values[key] for key, (of, name) in names.items() if of == table}
         return found
 
 
 @dataclass(frozen=True)
 class Account:
-    """``read = kept + Σ dropped`` of one table in one step; ``notes`` are counts beside the sum (conflicts …)."""
+    """``read = kept + Σ dropped`` of one table in one step; ``notes`` are further counts, such as conflicts."""
 
     table: str
     read: int
@@ -50,22 +96,31 @@ class Account:
     dropped: dict[str, int] = field(default_factory=dict)
     notes: dict[str, int] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, table: str, counts: Mapping[str, int], reasons: Iterable[Reason]) -> "Account":
+        """The account from counts that hold ``READ``, ``KEPT`` and one count per reason."""
+        return cls(table, counts[READ], counts[KEPT], {reason: counts[reason] for reason in reasons})
+
     @property
     def adds_up(self) -> bool:
-        """Whether no row is unaccounted for."""
+        """Whether all rows are accounted for."""
         return self.read == self.kept + sum(self.dropped.values())
 
-    def rejected_fraction(self) -> float:
-        """The share of rows that could not be read at all (``bad_record``, ``bad_timestamp``)."""
-        rejected = self.dropped.get("bad_record", 0) + self.dropped.get("bad_timestamp", 0)
-        return rejected / self.read if self.read else 0.0
+    @property
+    def rejected(self) -> dict[str, int]:
+        """The rows that cannot be read, by reason; only the reasons that apply to the table."""
+        return {reason: self.dropped[reason] for reason in REJECTED if reason in self.dropped}
 
-    def as_json(self) -> dict[str, Any]:
-        """The account as it stands in the manifest."""
+    def rejected_fraction(self) -> float:
+        """The share of rows that cannot be read."""
+        return sum(self.rejected.values()) / self.read if self.read else 0.0
+
+    def as_json(self) -> dict[str, object]:
+        """The account as the manifest holds it."""
         return {
             "table": self.table,
             "read": self.read,
             "kept": self.kept,
-            "dropped": dict(self.dropped),
+            "dropped": {str(reason): count for reason, count in self.dropped.items()},
             "notes": self.notes,
         }

@@ -14,7 +14,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from blitz import storage
-from blitz.accounts import Counter, count_where
+from blitz.accounts import READ, RowMetrics, each_row
 from blitz.config import Config
 from blitz.errors import ConfigError, PublishError
 from blitz.pipelines.context import RunContext
@@ -137,31 +137,25 @@ def _write(
     part = F.pmod(F.xxhash64(F.col(ID_COLUMN)), F.col("parts")).alias("part")
     raw = lists.join(F.broadcast(table), "list", "inner").select(key, part, *COLUMNS)
     cells = raw.select(key, "part", *COLUMNS, *[safe_text(F.col(name)).alias(f"safe_{name}") for name in COLUMNS])
-    counter = Counter()
-    watched = counter.watch(
-        cells,
-        rows=F.count(F.lit(1)),
-        **{f"safe_{name}": count_where(F.col(f"safe_{name}") != F.col(name)) for name in COLUMNS},
-    )
+    metrics = RowMetrics()
+    made_safe = {name: F.col(f"safe_{name}") != F.col(name) for name in COLUMNS}
+    observed = metrics.observe(cells, {"lists": {READ: each_row()}, "made safe": made_safe})
     ready = (
-        watched.select(key, "part", *[F.col(f"safe_{name}").alias(name) for name in COLUMNS])
+        observed.select(key, "part", *[F.col(f"safe_{name}").alias(name) for name in COLUMNS])
         .repartition(key, "part")  # a list is one file, a long one several, written side by side
         .sortWithinPartitions(key, ID_COLUMN)
         .drop("part")
     )
     write_lists(ready, staging, key, most_rows, _CSV)
-    counts = counter.values()
+    written = metrics.counts("lists")[READ]
     expected = sum(rows.values())
-    if counts["rows"] < expected:
+    if written < expected:
         raise PublishError(
-            f"{out}: {counts['rows']:,} rows were written of {expected:,}; the outputs changed while they were read; "
-            "run again"
+            f"{out}: {written:,} rows were written of {expected:,}; the outputs changed while they were read; run again"
         )
-    if counts["rows"] > expected:  # as in every count that Spark takes along
-        log.warning(
-            "%s: %d rows counted, %d expected; a task that ran twice counts twice", out, counts["rows"], expected
-        )
-    return sum(counts[f"safe_{name}"] for name in COLUMNS)
+    if written > expected:  # as in every count that Spark takes along
+        log.warning("%s: %d rows counted, %d expected; a task that ran twice counts twice", out, written, expected)
+    return sum(metrics.counts("made safe").values())
 
 
 def _refuse_outputs(config: Config, out: str) -> None:

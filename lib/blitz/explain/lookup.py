@@ -16,6 +16,7 @@ import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from blitz.accounts import Reason
 from blitz.config import Config, FeaturePipeline, add_months
 from blitz.errors import InputError
 from blitz.features.orders import in_window, local_time
@@ -107,13 +108,13 @@ def _microclusters(config: Config, spark: SparkSession, customer: str) -> dict[s
     return {row["Segment"]: row["microcluster"] for row in rows.select("Segment", "microcluster").collect()}
 
 
-def _dropped(features: Body) -> str | None:
+def _dropped(features: Body) -> Reason | None:
     """The reason for which the load of the segmentation leaves a customer out (see ``segments.load``)."""
     if features[BAND_COLUMN] is None:
-        return "bad_record"
+        return Reason.BAD_RECORD
     if not features[BAND_COLUMN] <= MOST_ORDERS:
-        return "over_100_orders"
-    return "no_category" if not plain(features[CATEGORY_COUNT]) else None
+        return Reason.OVER_100_ORDERS
+    return Reason.NO_CATEGORY if not plain(features[CATEGORY_COUNT]) else None
 
 
 def _orders(config: Config, spark: SparkSession, customer: str) -> Body:

@@ -13,11 +13,11 @@ from itertools import combinations
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from blitz.accounts import Counter
+from blitz.accounts import KEPT, READ, Account, Reason, RowMetrics, each_row
 from blitz.features.orders import DAYPARTS, daypart, in_window, is_weekend, local_time
 from blitz.raw.channels import CHANNELS, USER_CHANNEL
 from blitz.raw.menu import BITS, Menu
-from blitz.spark.columns import balanced, named
+from blitz.spark.columns import balanced, named, names_where
 
 SCOPES = ("omnichannel", USER_CHANNEL.name)
 _MICROS_PER_DAY = 86_400_000_000
@@ -47,19 +47,19 @@ class CustomerSettings:
         return columns if self.categories is None else [name for name in columns if name in self.categories[channel]]
 
 
-def customer_features(orders: dict[str, DataFrame], settings: CustomerSettings, counter: Counter) -> DataFrame:
+def customer_features(orders: dict[str, DataFrame], settings: CustomerSettings, metrics: RowMetrics) -> DataFrame:
     """One row per customer with an own-app order in the window.
 
     Args:
         orders: the order features by channel name, as published.
         settings: the window, the price buckets and the menu.
-        counter: gets ``{channel}_read`` and ``{channel}_kept`` (orders in the window).
+        metrics: gets the orders that were read and those in the window; see ``customer_accounts``.
 
     Returns the columns of the contract: counts bigint, amounts and averages double, first and last order as local
     TIMESTAMP_NTZ, days bigint, delivery time in minutes.
     """
     marks = _Marks(settings)
-    rows = [_narrow(orders[name], name, settings, marks, counter) for name in CHANNELS]
+    rows = [_narrow(orders[name], name, settings, marks, metrics) for name in CHANNELS]
     return (
         reduce(DataFrame.unionByName, rows)
         .repartition("algonomy_id")
@@ -68,6 +68,16 @@ def customer_features(orders: dict[str, DataFrame], settings: CustomerSettings, 
         .where(F.col("ownapp_orders") > 0)
         .select(*_columns(settings, marks))
     )
+
+
+def customer_accounts(metrics: RowMetrics) -> list[Account]:
+    """The account of each channel's order features, from the counts of ``customer_features``."""
+    accounts = []
+    for name in CHANNELS:
+        counts = metrics.counts(name)
+        dropped: dict[str, int] = {Reason.OUTSIDE_WINDOW: counts[READ] - counts[KEPT]}
+        accounts.append(Account(f"{name} order features", counts[READ], counts[KEPT], dropped))
+    return accounts
 
 
 class _Marks:
@@ -123,7 +133,7 @@ def _place(value: Column, names: Sequence[str]) -> Column:
     return F.coalesce(*[F.when(value == name, F.lit(at)) for at, name in enumerate(names, start=1)])
 
 
-def _narrow(orders: DataFrame, name: str, settings: CustomerSettings, marks: _Marks, counter: Counter) -> DataFrame:
+def _narrow(orders: DataFrame, name: str, settings: CustomerSettings, marks: _Marks, metrics: RowMetrics) -> DataFrame:
     """The orders of one channel in the window, one narrow row each, the same columns for every channel."""
     channel = CHANNELS[name]
     local = local_time(F.col("order_placed_datetime"), settings.timezone)
@@ -150,10 +160,8 @@ def _narrow(orders: DataFrame, name: str, settings: CustomerSettings, marks: _Ma
         *marks.pack(orders.columns),
         in_window(local, settings.start, settings.end).alias("in_window"),
     )
-    watched = counter.watch(
-        rows, **{f"{name}_read": F.count(F.lit(1)), f"{name}_kept": F.sum(F.col("in_window").cast("int"))}
-    )
-    return watched.where("in_window").drop("in_window")
+    counted = {name: {READ: each_row(), KEPT: F.col("in_window")}}
+    return metrics.observe(rows, counted, keep=F.col("in_window")).drop("in_window")
 
 
 def _aggregates(settings: CustomerSettings, marks: _Marks) -> list[Column]:
@@ -227,9 +235,9 @@ def _names(marks: _Marks, kind: str, names: str, count: str) -> list[Column]:
     pairs = marks.names(kind)
     if not pairs:
         return [F.array().cast("array<string>").alias(names), F.lit(0).alias(count)]
-    marked = [F.when(marks.of(mark) == 1, F.lit(name)).otherwise(F.lit("")) for name, mark in pairs]
+    listed = names_where([(name, marks.of(mark) == 1) for name, mark in pairs])
     number = balanced(Column.__add__, [marks.of(mark).cast("int") for _, mark in pairs])
-    return [F.array_remove(F.array(*marked), "").alias(names), number.alias(count)]
+    return [listed.alias(names), number.alias(count)]
 
 
 def _channels_ordered_from(orders: dict[str, Column]) -> Column:

@@ -7,9 +7,10 @@ lines and the allowances that header items grant → per order and item → per 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from blitz.accounts import Reason
 from blitz.raw.channels import Channel
 
-LINE_REASONS = ("promo", "choice", "unmapped", "excluded")
+LINE_REASONS = (Reason.PROMO, Reason.CHOICE, Reason.UNMAPPED, Reason.EXCLUDED)
 
 
 def price_bits(price: Column, bins: list[float]) -> Column:
@@ -40,18 +41,21 @@ _FLAGS = ("is_customized", "is_veg")
 
 
 def with_grants(lines: DataFrame, choices: DataFrame) -> DataFrame:
-    """Every line, and beside it one row per choice item that it allows as a non-promo header: ``item`` is then the
-    choice and ``allowed`` how many pieces of it may go; ``is_line`` is false and the line's own values are empty."""
-    # A null struct would be shorter, but on Sail its fields are not null.
-    kind = dict(lines.dtypes)["item"]
-    own_line = F.array(F.struct(F.lit(None).cast(kind).alias("choice"), F.lit(None).cast("double").alias("allowed")))
-    grants = F.coalesce(F.when(~F.col("is_promo"), F.col("grants")), own_line)
-    rows = lines.join(F.broadcast(choices), "item", "left").select("*", F.explode(grants).alias("grant"))
-    is_line = F.col("grant.allowed").isNull()
+    """Each line, followed by one row per choice item that it allows where it is a non-promo header.
+
+    Returns the columns of ``narrow_lines``, ``is_line``, and ``allowed``. A row with ``is_line`` false has the choice
+    as ``item`` and the number of pieces that may be removed as ``allowed``; a line has 0 there. Flags are null and
+    numbers 0 where they do not apply.
+    """
+    is_header = F.col("choices").isNotNull() & ~F.col("is_promo")
+    number = F.when(is_header, F.size("choices")).otherwise(F.lit(0))
+    place = F.explode(F.sequence(F.lit(0), number)).alias("place")
+    rows = lines.join(F.broadcast(choices), "item", "left").select("*", place)
+    is_line, choice = F.col("place") == 0, F.col("place") - 1
     return rows.select(
         "order_key",
-        F.when(is_line, F.col("item")).otherwise(F.col("grant.choice")).alias("item"),
-        F.col("grant.allowed").alias("allowed"),
+        F.when(is_line, F.col("item")).otherwise(F.get("choices", choice)).alias("item"),
+        F.when(~is_line, F.get("allowed", choice)).alias("allowed"),
         is_line.alias("is_line"),
         (is_line & F.col("is_promo")).alias("is_promo"),
         F.when(is_line, F.col("quantity")).otherwise(F.lit(0.0)).alias("quantity"),
@@ -86,9 +90,9 @@ def per_order(items: DataFrame, categories: DataFrame, masks: int) -> DataFrame:
     """
     is_choice = F.coalesce(F.col("allowed") >= F.col("plain_quantity"), F.lit(False))
     reason = (
-        F.when(is_choice, "choice")
-        .when(F.col("is_excluded").isNull(), "unmapped")
-        .when(F.col("is_excluded"), "excluded")
+        F.when(is_choice, Reason.CHOICE)
+        .when(F.col("is_excluded").isNull(), Reason.UNMAPPED)
+        .when(F.col("is_excluded"), Reason.EXCLUDED)
     )
     mask_names = [f"mask_{at}" for at in range(masks)]
     known = items.join(F.broadcast(categories), "item", "left").select(
@@ -98,7 +102,7 @@ def per_order(items: DataFrame, categories: DataFrame, masks: int) -> DataFrame:
     zero = F.lit(0).cast("bigint")
     return known.groupBy("order_key").agg(
         F.sum("lines").alias("lines"),
-        F.sum("promo_lines").alias("promo"),
+        F.sum("promo_lines").alias(Reason.PROMO),
         *[
             F.sum(F.when(F.col("reason") == name, F.col("plain")).otherwise(zero)).alias(name)
             for name in LINE_REASONS[1:]

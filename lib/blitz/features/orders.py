@@ -1,20 +1,25 @@
 """Order features: one row per order of one channel (contract: order features)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from blitz.accounts import Counter, count_where
+from blitz.accounts import KEPT, READ, REJECTED, Account, Reason, RowMetrics, by_reason, each_row
 from blitz.features.lines import LINE_REASONS, bit, line_features
 from blitz.raw.channels import Channel, instore_key
 from blitz.raw.menu import BITS, Category, Menu
-from blitz.raw.specs import BAD_RECORD, BAD_TIMESTAMP, REASON
-from blitz.spark.columns import whole
+from blitz.raw.specs import REASON
+from blitz.spark.columns import names_where, whole
 
 DAYPARTS = ("Breakfast", "Lunch", "Evening", "Dinner", "Late Night")
 STORE_COLUMNS = ("store_type", "store_generator_new", "store_geographical_city", "store_key_city")
+
+_ROW_REASONS = (*REJECTED, Reason.OUTSIDE_WINDOW, Reason.EXCLUDED_STORE)  # decided on the raw row alone
+_CANDIDATES, _DISTINCT = "candidates", "distinct"  # rows left by those reasons, and how many orders they describe
+_CUSTOMER_CONFLICTS = "customer_conflicts"
 
 
 @dataclass(frozen=True)
@@ -133,24 +138,24 @@ def with_user_flag(known: DataFrame, ownapp_users: DataFrame | None) -> DataFram
     )
 
 
-def order_features(tables: OrderTables, channel: Channel, settings: OrderSettings, counter: Counter) -> DataFrame:
+def order_features(tables: OrderTables, channel: Channel, settings: OrderSettings, metrics: RowMetrics) -> DataFrame:
     """One row per kept order of the channel, with the columns of the contract in its order.
 
-    Row counts of both raw tables go to ``counter``; see ``order_accounts``.
+    Row counts of both raw tables go to ``metrics``; see ``order_accounts``.
     """
-    orders = _first_of_repeated(_in_window(tables.orders, channel, settings, counter), channel)
+    orders = _first_of_repeated(_in_window(tables.orders, channel, settings, metrics), channel)
     if tables.queries is not None:
         queries = tables.queries.withColumn("has_query", F.lit(True))
         orders = orders.join(queries, "order_key", "left")
     else:
         orders = orders.withColumn("has_query", F.lit(False))
     known = orders.join(tables.customers, "order_key", "left")
-    joined = _with_lines(known, tables, channel, settings, counter)
+    joined = _with_lines(known, tables, channel, settings, metrics)
     with_stores = joined.join(F.broadcast(tables.stores), joined[channel.store] == tables.stores["store"], "left")
     return with_stores.select(*_columns(channel, settings, tables.menu))
 
 
-def _in_window(orders: DataFrame, channel: Channel, settings: OrderSettings, counter: Counter) -> DataFrame:
+def _in_window(orders: DataFrame, channel: Channel, settings: OrderSettings, metrics: RowMetrics) -> DataFrame:
     """Good rows with ``order_key`` and ``order_local`` whose local time lies in the window."""
     time = F.col(channel.time)
     keyed = orders.select(
@@ -160,18 +165,10 @@ def _in_window(orders: DataFrame, channel: Channel, settings: OrderSettings, cou
     )
     outside = ~in_window(F.col("order_local"), settings.start, settings.end)
     excluded = F.col("StoreCode").isin(settings.excluded_stores) if channel.is_local else F.lit(False)
-    reason = F.coalesce(F.col(REASON), F.when(outside, "outside_window"), F.when(excluded, "excluded_store"))
+    reason = F.coalesce(F.col(REASON), F.when(outside, Reason.OUTSIDE_WINDOW), F.when(excluded, Reason.EXCLUDED_STORE))
     reasoned = keyed.withColumn(REASON, reason)
-    watched = counter.watch(
-        reasoned,
-        read=F.count(F.lit(1)),
-        **{
-            name: count_where(F.col(REASON) == name)
-            for name in (BAD_RECORD, BAD_TIMESTAMP, "outside_window", "excluded_store")
-        },
-        in_window=count_where(F.col(REASON).isNull()),
-    )
-    return watched.where(F.col(REASON).isNull()).drop(REASON)
+    counted = {READ: each_row(), **by_reason(F.col(REASON), _ROW_REASONS), _CANDIDATES: F.col(REASON).isNull()}
+    return metrics.observe(reasoned, {"orders": counted}, keep=F.col(REASON).isNull()).drop(REASON)
 
 
 def _first_of_repeated(orders: DataFrame, channel: Channel) -> DataFrame:
@@ -184,41 +181,60 @@ def _first_of_repeated(orders: DataFrame, channel: Channel) -> DataFrame:
 
 
 def _with_lines(
-    orders: DataFrame, tables: OrderTables, channel: Channel, settings: OrderSettings, counter: Counter
+    orders: DataFrame, tables: OrderTables, channel: Channel, settings: OrderSettings, metrics: RowMetrics
 ) -> DataFrame:
     """The orders of own-app users with what their lines give; the other orders and lines are counted and gone."""
-    lines = _counted(tables, channel, settings, counter).withColumnRenamed("order_key", "lines_key")
+    lines = _counted(tables, channel, settings, metrics).withColumnRenamed("order_key", "lines_key")
     both = orders.join(lines, F.col("order_key") == F.col("lines_key"), "full_outer")
     has_order, no_customer = F.col("order_key").isNotNull(), F.col("algonomy_id").isNull()
     is_kept = has_order & ~no_customer & F.col("is_ownapp_user")
-    watched = counter.watch(
-        both,
-        distinct_orders=count_where(has_order),
-        no_customer=count_where(has_order & no_customer),
-        not_ownapp_user=count_where(has_order & ~no_customer & ~F.col("is_ownapp_user")),
-        kept=count_where(is_kept),
-        customer_conflicts=count_where(F.col("is_conflict")),
-        lines_no_order=F.sum(F.when(is_kept, F.lit(0)).otherwise(F.col("lines"))),
-        **{f"lines_{name}": F.sum(F.when(is_kept, F.col(name))) for name in (*LINE_REASONS, "kept_lines")},
-    )
-    return watched.where(is_kept)
+    order_counts = {
+        _DISTINCT: has_order,
+        Reason.NO_CUSTOMER: has_order & no_customer,
+        Reason.NOT_OWNAPP_USER: has_order & ~no_customer & ~F.col("is_ownapp_user"),
+        KEPT: is_kept,
+        _CUSTOMER_CONFLICTS: F.col("is_conflict"),
+    }
+    line_counts: dict[str, Column] = {
+        Reason.NO_ORDER: F.when(is_kept, F.lit(0)).otherwise(F.col("lines")),
+        **{reason: F.when(is_kept, F.col(reason)) for reason in LINE_REASONS},
+        KEPT: F.when(is_kept, F.col("kept_lines")),
+    }
+    return metrics.observe(both, {"orders": order_counts, "lines": line_counts}, keep=is_kept)
 
 
-def _counted(tables: OrderTables, channel: Channel, settings: OrderSettings, counter: Counter) -> DataFrame:
+def _counted(tables: OrderTables, channel: Channel, settings: OrderSettings, metrics: RowMetrics) -> DataFrame:
     """One row per order that has lines; see ``per_order`` in lines.py."""
     if isinstance(tables.lines, CountedLines):
-        counter.add(lines_read=tables.lines.read, lines_bad_record=tables.lines.bad_record)
+        metrics.add("lines", {READ: tables.lines.read, Reason.BAD_RECORD: tables.lines.bad_record})
         return tables.lines.per_order
-    good = good_lines(tables.lines, counter)
+    good = good_lines(tables.lines, metrics)
     return line_features(good, channel, settings.price_bins, tables.choices, tables.categories, tables.menu.masks)
 
 
-def good_lines(lines: DataFrame, counter: Counter) -> DataFrame:
-    """The lines that could be read; ``counter`` gets all and the bad records."""
-    watched = counter.watch(
-        lines, lines_read=F.count(F.lit(1)), lines_bad_record=count_where(F.col(REASON).isNotNull())
-    )
-    return watched.where(F.col(REASON).isNull())
+def good_lines(lines: DataFrame, metrics: RowMetrics) -> DataFrame:
+    """The lines that can be read; ``metrics`` gets the number of lines and of bad records."""
+    is_bad = F.col(REASON).isNotNull()
+    return metrics.observe(lines, {"lines": {READ: each_row(), Reason.BAD_RECORD: is_bad}}, keep=~is_bad)
+
+
+def order_accounts(metrics: RowMetrics, conflicts: Mapping[str, int]) -> list[Account]:
+    """The accounts of a channel's raw orders and lines, from the counts of ``order_features``.
+
+    Args:
+        metrics: the counts, after the action.
+        conflicts: how many keys each small mapping maps in several ways.
+    """
+    orders, lines = metrics.counts("orders"), metrics.counts("lines")
+    dropped: dict[str, int] = {reason: orders[reason] for reason in _ROW_REASONS}
+    dropped[Reason.DUPLICATE] = orders[_CANDIDATES] - orders[_DISTINCT]
+    dropped |= {reason: orders[reason] for reason in (Reason.NO_CUSTOMER, Reason.NOT_OWNAPP_USER)}
+    notes = {f"{name}_conflicts": count for name, count in conflicts.items()}
+    notes = {_CUSTOMER_CONFLICTS: orders[_CUSTOMER_CONFLICTS], **notes}
+    return [
+        Account("orders", orders[READ], orders[KEPT], dropped, notes),
+        Account.of("lines", lines, (Reason.BAD_RECORD, Reason.NO_ORDER, *LINE_REASONS)),
+    ]
 
 
 _APP_COLUMNS = (
@@ -320,5 +336,4 @@ def _names(categories: list[Category]) -> Column:
     """The names of the categories that an order has, sorted (the menu is)."""
     if not categories:
         return F.array().cast("array<string>")
-    marked = [F.when(_has(category) == 1, F.lit(category.name)).otherwise(F.lit("")) for category in categories]
-    return F.array_remove(F.array(*marked), "")  # compiled, where array_compact would be an interpreted lambda
+    return names_where([(category.name, _has(category) == 1) for category in categories])

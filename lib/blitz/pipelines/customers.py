@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from pyspark.sql import DataFrame, SparkSession
 
-from blitz.accounts import Account, Counter
+from blitz.accounts import RowMetrics
 from blitz.config import ConfigSource, FeaturePipeline, config_of
 from blitz.config.models import Customer
-from blitz.features.customers import CustomerSettings, customer_features
+from blitz.features.customers import CustomerSettings, customer_accounts, customer_features
 from blitz.pipelines.context import RunContext, StepResult, session_of
 from blitz.publish.tables import publish, read_output
 from blitz.raw.channels import CHANNELS
@@ -58,21 +58,11 @@ class CustomerFeaturePipeline:
             name: read_output(self.spark, self.config.channel(name).output_path, self.context.format)
             for name in CHANNELS
         }
-        counter = Counter()
-        features = customer_features(orders, self._settings(mappings.menu), counter)
+        metrics = RowMetrics()
+        features = customer_features(orders, self._settings(mappings.menu), metrics)
         path = self.config.customer.output_path
         output = publish(features, path, fmt=self.context.format, run_id=self.context.run_id)
-        counts = counter.values()
-        accounts = [
-            Account(
-                f"{name} order features",
-                counts[f"{name}_read"],
-                counts[f"{name}_kept"],
-                {"outside_window": counts[f"{name}_read"] - counts[f"{name}_kept"]},
-            )
-            for name in CHANNELS
-        ]
-        return StepResult("customers", output, accounts, time.monotonic() - started)
+        return StepResult("customers", output, customer_accounts(metrics), time.monotonic() - started)
 
     def _settings(self, menu: Menu) -> CustomerSettings:
         common, customer = self.config.common, self.config.customer

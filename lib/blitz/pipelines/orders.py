@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 from pyspark.sql import DataFrame, SparkSession
 
-from blitz.accounts import Account, Counter
+from blitz.accounts import Account, RowMetrics
 from blitz.config import ConfigSource, FeaturePipeline, config_of
 from blitz.errors import BlitzError
-from blitz.features.lines import LINE_REASONS
-from blitz.features.orders import OrderSettings, OrderTables, order_features, with_user_flag
+from blitz.features.orders import OrderSettings, OrderTables, order_accounts, order_features, with_user_flag
 from blitz.pipelines.context import RunContext, StepResult, session_of
 from blitz.pipelines.publisher import Publisher, TablePublisher
 from blitz.pipelines.reader import FileReader, Reader
@@ -29,14 +28,14 @@ class ComputedOrders:
     """
 
     frame: DataFrame
-    counter: Counter
+    metrics: RowMetrics
     reader: Reader
     conflicts: Mapping[str, int]
     started: float
 
     def accounts(self) -> list[Account]:
         """Return the accounts of the raw tables; call it after the frame was written."""
-        return order_accounts(self.counter.values(), self.conflicts) + self.reader.accounts()
+        return order_accounts(self.metrics, self.conflicts) + self.reader.accounts()
 
 
 class OrderFeaturePipeline:
@@ -107,10 +106,10 @@ class OrderFeaturePipeline:
         configure(self.spark)
         inputs = self._inputs or raw_inputs(self.config, [self.channel.name])
         reader = self._reader or FileReader(self.spark, inputs, self.config.common.timezone)
-        mappings, counter = inputs.mappings(), Counter()
+        mappings, metrics = inputs.mappings(), RowMetrics()
         tables = self._tables(reader, mappings)
-        frame = order_features(tables, self.channel, order_settings(self.config), counter)
-        return ComputedOrders(frame, counter, reader, mappings.conflicts, started)
+        frame = order_features(tables, self.channel, order_settings(self.config), metrics)
+        return ComputedOrders(frame, metrics, reader, mappings.conflicts, started)
 
     def publish(self, computed: ComputedOrders) -> StepResult:
         """Publish what ``compute`` returned; the result has the accounts and where the rejected rows are.
@@ -158,12 +157,10 @@ class OrderFeaturePipeline:
         most = self.context.max_rejected_fraction
         for account in accounts:
             if account.rejected_fraction() > most:
-                counts: dict[str, int] = {
-                    name: account.dropped[name] for name in ("bad_record", "bad_timestamp") if name in account.dropped
-                }
+                counts = ", ".join(f"{reason} {count:,}" for reason, count in account.rejected.items())
                 raise BlitzError(
                     f"{self.channel.name} {account.table}: {account.rejected_fraction():.2%} of {account.read:,} rows "
-                    f"cannot be read ({_counts(counts)}), more than run.max_rejected_fraction = {most:.2%}; nothing "
+                    f"cannot be read ({counts}), more than run.max_rejected_fraction = {most:.2%}; nothing "
                     f"was published. See {quarantine or ''}, then mend the files or raise the limit"
                 )
 
@@ -185,21 +182,3 @@ def quarantine_path(context: RunContext, output_path: str, step: str) -> str:
     """Where the rejected rows of a step go: below ``run.quarantine_path``, or next to the step's output."""
     base = context.quarantine_path or output_path.rstrip("/").rpartition("/")[0] + "/quarantine"
     return f"{base.rstrip('/')}/{step}"
-
-
-def _counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
-
-
-def order_accounts(counts: Mapping[str, int], conflicts: Mapping[str, int]) -> list[Account]:
-    """The accounts of a channel's raw orders and lines from the counts taken along by ``order_features``."""
-    reasons = ("bad_record", "bad_timestamp", "outside_window", "excluded_store")
-    dropped = {name: counts[name] for name in reasons}
-    dropped["duplicate"] = counts["in_window"] - counts["distinct_orders"]
-    dropped |= {name: counts[name] for name in ("no_customer", "not_ownapp_user")}
-    notes = {"customer_conflicts": counts["customer_conflicts"], **{f"{k}_conflicts": v for k, v in conflicts.items()}}
-    lines_dropped = {name: counts[f"lines_{name}"] for name in ("bad_record", "no_order", *LINE_REASONS)}
-    return [
-        Account("orders", counts["read"], counts["kept"], dropped, notes),
-        Account("lines", counts["lines_read"], counts["lines_kept_lines"], lines_dropped),
-    ]

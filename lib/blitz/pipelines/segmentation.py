@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from pyspark.sql import DataFrame, SparkSession
 
-from blitz.accounts import Counter
+from blitz.accounts import RowMetrics
 from blitz.config import ConfigSource, Segmentation, config_of
 from blitz.pipelines.context import RunContext, StepResult, session_of
 from blitz.pipelines.models import load_payloads
@@ -56,7 +56,7 @@ class SegmentRunner:
         self.rules = rules or _proven(load_rules(self.config.rules_path))
         self._payloads = payloads
 
-    def load_data(self, path: str | None = None, counter: Counter | None = None) -> DataFrame:
+    def load_data(self, path: str | None = None, metrics: RowMetrics | None = None) -> DataFrame:
         """The customers that can be segmented, with the columns of ``cols_to_keep`` and ``convert_to_flag``.
 
         Listed columns that the table lacks are a warning. Raises InputError where there is no table.
@@ -67,7 +67,7 @@ class SegmentRunner:
         missing = [name for name in wanted if name not in features.columns]
         if missing:
             log.warning("the customer features lack %d listed columns: %s", len(missing), ", ".join(missing))
-        return segments.load(features, wanted, counter)
+        return segments.load(features, wanted, metrics)
 
     def create_flags(self, df: DataFrame) -> DataFrame:
         """The ``convert_to_flag`` columns as 0/1 flags under their flag names."""
@@ -97,19 +97,19 @@ class SegmentRunner:
             found[band.name] = {"summary": summary, "assignments": assigned.select(self.id_col, "Segment")}
         return found
 
-    def run_rule_pipeline(self, counter: Counter | None = None) -> tuple[DataFrame, DataFrame]:
+    def run_rule_pipeline(self, metrics: RowMetrics | None = None) -> tuple[DataFrame, DataFrame]:
         """Load, flag, rename and assign the segments of all bands in one pass; publishes nothing.
 
         Returns the loaded table (counts, not flags) and the assignments of all bands (``algonomy_id``, ``Segment``);
-        ``counter`` gets the rows read and the customers and orders of every segment. Raises InputError for a column
+        ``metrics`` gets the rows read and the customers and orders of every segment. Raises InputError for a column
         that a rule needs.
         """
-        loaded = self.load_data(counter=counter)
+        loaded = self.load_data(metrics=metrics)
         flagged = self.rename_cols(self.create_flags(loaded))
         segments.check_rule_columns(flagged.columns, self.rules)
         assigned = segments.assign(flagged, self.rules)
-        if counter is not None:
-            assigned = counter.watch(assigned, **segments.segment_metrics(self.rules))
+        if metrics is not None:
+            assigned = metrics.observe(assigned, segments.segment_metrics(self.rules))
         return loaded, assigned.select(self.id_col, "Segment")
 
     def save_segments(self, df: DataFrame, path: str | None = None) -> Published:
@@ -122,16 +122,15 @@ class SegmentRunner:
         """Publish what ``run_rule_pipeline`` returns; the result has the account of the customers and, per band, the
         customers and orders of every segment."""
         started = time.monotonic()
-        counter = Counter()
-        _, assignments = self.run_rule_pipeline(counter)
+        metrics = RowMetrics()
+        _, assignments = self.run_rule_pipeline(metrics)
         output = self.save_segments(assignments)
-        counts = counter.values()
         return StepResult(
             "segments",
             output,
-            [segments.account(counts)],
+            [segments.account(metrics)],
             time.monotonic() - started,
-            details={"bands": segments.band_tables(self.rules, counts)},
+            details={"bands": segments.band_tables(self.rules, metrics)},
         )
 
     def load_payloads(self) -> Mapping[str, Payload]:
@@ -190,19 +189,19 @@ class SegmentRunner:
         if df_segments is None:
             df_segments = read_output(self.spark, self.config.output_segments_path, self.context.format)
         plan = self.plan_items(table.columns, payloads)
-        counter = Counter()
+        metrics = RowMetrics()
         scored = microsegments.score(self.spark, table, df_segments, plan, self.lower_q, self.upper_q)
         clusters = {item.name: int(item.kmeans.n_clusters) for item in plan}
-        watched = counter.watch(scored, **microsegments.cluster_metrics(clusters))
+        observed = metrics.observe(scored, microsegments.cluster_metrics(clusters))
         path = self.config.output_microsegments_path
-        output = publish(watched, path, fmt=self.context.format, run_id=self.context.run_id)
+        output = publish(observed, path, fmt=self.context.format, run_id=self.context.run_id)
         return StepResult(
             "microsegments",
             output,
             [],
             time.monotonic() - started,
             details={
-                "clusters": microsegments.cluster_sizes(clusters, counter.values()),
+                "clusters": microsegments.cluster_sizes(clusters, metrics),
                 "models": {key: payload.sha256 for key, payload in payloads.items()},
             },
         )

@@ -133,19 +133,21 @@ def category_table(spark: SparkSession, mappings: Mappings, channel: Channel) ->
 
 
 def choice_table(spark: SparkSession, mappings: Mappings, channel: Channel) -> DataFrame:
-    """One row per header item: ``item`` and ``grants``, an array of {``choice``, ``allowed``}. The first has nulls for
-    both and means the header's own line; the others name a choice item and how many pieces of it the header allows."""
+    """One row per header item: ``item``, and two arrays of equal length: ``choices``, the items that the header allows
+    as its choices, and ``allowed``, how many pieces of each."""
     rows = mappings.choices[[channel.header, channel.choice, "Qty"]].dropna()
     rows = rows.assign(Qty=pd.to_numeric(rows["Qty"], errors="coerce")).dropna()
     most = rows.groupby([channel.header, channel.choice])["Qty"].max().reset_index()
-    grants: dict[str, list[dict[str, Any]]] = {}
+    grants: dict[str, tuple[list[str | int], list[float]]] = {}
     for header, choice, allowed in most.itertuples(index=False):
-        own_line: list[dict[str, Any]] = [{"choice": None, "allowed": None}]
-        item = choice if channel.is_local else int(choice)
-        grants.setdefault(header, own_line).append({"choice": item, "allowed": float(allowed)})
-    kind = "string" if channel.is_local else "bigint"
-    types = {"item": "string", "grants": f"array<struct<choice:{kind},allowed:double>>"}
-    return _with_item_type(_local_table(spark, list(grants.items()), types), channel)
+        code = choice if channel.codes_are_text else int(choice)
+        if channel.codes_are_text or -(2**63) <= code < 2**63:  # no line has a code that is no bigint
+            choices, quantities = grants.setdefault(header, ([], []))
+            choices.append(code)
+            quantities.append(float(allowed))
+    code_type = "string" if channel.codes_are_text else "bigint"
+    types = {"item": "string", "choices": f"array<{code_type}>", "allowed": "array<double>"}
+    return _with_item_type(_local_table(spark, [(item, *both) for item, both in grants.items()], types), channel)
 
 
 def store_table(spark: SparkSession, mappings: Mappings, channel: Channel) -> DataFrame:

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from enum import Enum
 
 REASON = "reject_reason"  # the column that says why a raw row is rejected; null for a good row
-BAD_RECORD = "bad_record"
-BAD_TIMESTAMP = "bad_timestamp"
 
 
 class Kind(Enum):

@@ -10,10 +10,11 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from blitz.accounts import Reason
 from blitz.raw.csv_cells import EXTRA, FILE
 from blitz.raw.files import FileGroup, RawColumn, RawTable
 from blitz.raw.readers import FileColumn, cell_of, raw_cells
-from blitz.raw.specs import BAD_RECORD, BAD_TIMESTAMP, REASON, Field, Kind
+from blitz.raw.specs import REASON, Field, Kind
 from blitz.spark.columns import quoted, whole
 
 _SPARK_TYPES = {"integer": "bigint", "float": "double", "decimal": "double", "boolean": "boolean"}
@@ -110,10 +111,10 @@ class _Typing:
                 bad.append(value.isNull() & _present(raw[field.name]))
         if group.format == "csv":
             bad += [F.col(name).isNotNull() for name in EXTRA]
-        reason = F.when(reduce(Column.__or__, bad), F.lit(BAD_RECORD))
+        reason = F.when(reduce(Column.__or__, bad), F.lit(Reason.BAD_RECORD))
         if self.spec.time:
             time = self._cast(self._field(self.spec.time), raw[self.spec.time])
-            reason = reason.when(time.isNull(), F.lit(BAD_TIMESTAMP))
+            reason = reason.when(time.isNull(), F.lit(Reason.BAD_TIMESTAMP))
         return reason.alias(REASON)
 
     def _field(self, name: str) -> Field:

@@ -8,7 +8,7 @@ from functools import reduce
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from blitz.accounts import Account, Counter, count_where
+from blitz.accounts import READ, REJECTED, Account, RowMetrics, by_reason, each_row
 from blitz.features.orders import OrderSettings, in_window, local_time, published_key
 from blitz.publish.tables import read_output
 from blitz.raw import typed_rows as sources
@@ -16,7 +16,7 @@ from blitz.raw.channels import Channel
 from blitz.raw.csv_cells import FILE
 from blitz.raw.files import FileGroup, RawTable, parquet_columns
 from blitz.raw.readers import raw_cells
-from blitz.raw.specs import BAD_RECORD, BAD_TIMESTAMP, REASON
+from blitz.raw.specs import REASON
 from blitz.refresh.mapping import MappingRows, key_column
 from blitz.refresh.plan import Changed, FileChanges
 from blitz.refresh.users import OwnAppUsers
@@ -50,7 +50,7 @@ class UnreadFiles:
     ) -> None:
         self._spark, self._channel, self._timezone, self._raw, self._files = spark, channel, timezone, raw, files
         self._names = [name for name in ("orders", "lines") if files.unread(name)]
-        self._counter = Counter()
+        self._metrics = RowMetrics()
 
     @property
     def is_empty(self) -> bool:
@@ -65,20 +65,20 @@ class UnreadFiles:
         key = {"orders": self._channel.order_key(), "lines": self._channel.line_key()}
         found = []
         for name in self._names:
-            rejected = {f"{name}_{each}": count_where(F.col(REASON) == each) for each in (BAD_RECORD, BAD_TIMESTAMP)}
-            rows = self._counter.watch(self._rows(name), **{f"{name}_read": F.count(F.lit(1))}, **rejected)
-            found.append(rows.where(F.col(REASON).isNull() & F.col("is_new")).select(key[name]))
+            counted = {READ: each_row(), **by_reason(F.col(REASON), REJECTED)}
+            is_new = F.col(REASON).isNull() & F.col("is_new")
+            found.append(self._metrics.observe(self._rows(name), {name: counted}, keep=is_new).select(key[name]))
         if queries := self._files.new.get("queries"):
             found.append(self._read(self._raw["queries"].only(queries)).select("order_id"))
         return found
 
     def accounts(self) -> list[Account]:
         """Return how many rows the files have and how many cannot be read; call it after ``keys`` were written."""
-        counts = self._counter.values()
         accounts = []
         for name in self._names:
-            dropped = {reason: counts[f"{name}_{reason}"] for reason in (BAD_RECORD, BAD_TIMESTAMP)}
-            read = counts[f"{name}_read"]
+            counts = self._metrics.counts(name)
+            dropped: dict[str, int] = {reason: counts[reason] for reason in REJECTED}
+            read = counts[READ]
             accounts.append(Account(f"{name} of new files", read, read - sum(dropped.values()), dropped))
         return accounts
 

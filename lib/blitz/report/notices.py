@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from blitz.accounts import REJECTED, Reason
 from blitz.report.numbers import CHANNEL_NAMES
 from blitz.run.steps import STEPS
 from blitz.segmentation.rules import RuleSet, rules_hash
@@ -44,14 +45,14 @@ def _accounts(numbers: Body) -> Iterator[str]:
     for each in numbers["funnel"]:
         what = f"{CHANNEL_NAMES.get(each['step'], each['step'])} {each['table']}"
         lost = {row["reason"]: row for row in each["dropped"]}
-        rejected = sum(lost[name]["rows"] for name in ("bad_record", "bad_timestamp") if name in lost)
+        rejected = sum(lost[name]["rows"] for name in REJECTED if name in lost)
         if rejected and quarantine.get(each["step"]):
             yield f"{what}: {rejected:,} rows could not be read; they are in {quarantine[each['step']]}."
         elif rejected:
             yield f"{what}: {rejected:,} rows could not be used."
         for reason, most, advice in (
-            ("unmapped", MANY_UNMAPPED, "have no category; see To fix"),
-            ("no_customer", MANY_WITHOUT_CUSTOMER, "have no customer in the customer mapping"),
+            (Reason.UNMAPPED, MANY_UNMAPPED, "have no category; see To fix"),
+            (Reason.NO_CUSTOMER, MANY_WITHOUT_CUSTOMER, "have no customer in the customer mapping"),
         ):
             if reason in lost and lost[reason]["share"] > most:
                 yield f"{what}: {lost[reason]['rows']:,} rows ({lost[reason]['share']:.1%}) {advice}."

@@ -10,25 +10,26 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from blitz.accounts import Reason
 from blitz.report import charts
 from blitz.report.numbers import CHANNEL_NAMES, WEEKDAYS
 
 MINUS, NONE = "\u2212", "\u2013"
-REASONS = {
-    "bad_record": "cannot be read",
-    "bad_timestamp": "no usable time",
-    "outside_window": "outside the window",
-    "excluded_store": "excluded store",
-    "duplicate": "repeated order",
-    "no_customer": "no known customer",
-    "not_ownapp_user": "customer without own-app order",
-    "no_order": "line of no kept order",
-    "promo": "promotion",
-    "choice": "choice of a meal",
-    "unmapped": "no category",
-    "excluded": "excluded category",
-    "over_100_orders": "over 100 own-app orders",
-    "no_category": "no driver category",
+REASONS: dict[str, str] = {
+    Reason.BAD_RECORD: "cannot be read",
+    Reason.BAD_TIMESTAMP: "no usable time",
+    Reason.OUTSIDE_WINDOW: "outside the window",
+    Reason.EXCLUDED_STORE: "excluded store",
+    Reason.DUPLICATE: "repeated order",
+    Reason.NO_CUSTOMER: "no known customer",
+    Reason.NOT_OWNAPP_USER: "customer without own-app order",
+    Reason.NO_ORDER: "line of no kept order",
+    Reason.PROMO: "promotion",
+    Reason.CHOICE: "choice of a meal",
+    Reason.UNMAPPED: "no category",
+    Reason.EXCLUDED: "excluded category",
+    Reason.OVER_100_ORDERS: "over 100 own-app orders",
+    Reason.NO_CATEGORY: "no driver category",
 }
 FIGURES = (  # key, label, how it is shown
     ("orders", "Own-app orders", "decimal"),

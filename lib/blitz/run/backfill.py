@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from blitz import storage
-from blitz.accounts import Account, Counter
+from blitz.accounts import READ, Account, Reason, RowMetrics
 from blitz.config import Config, add_months
 from blitz.config.paths import OUTPUTS
 from blitz.config.values import dig, parse_date
@@ -146,9 +146,9 @@ def stage(config: Config, spark: SparkSession, inputs: RawInputs, folder: str) -
         channel, place = CHANNELS[name], f"{folder}/{name}"
         _staged(sources.read_with_raw(spark, inputs.orders[name], zone), f"{place}/orders")
         lines = _staged(sources.read_with_raw(spark, inputs.lines[name], zone), f"{place}/lines")
-        counter = Counter()
+        metrics = RowMetrics()
         per_order = line_features(
-            good_lines(lines, counter),
+            good_lines(lines, metrics),
             channel,
             order_settings(config.feature_pipeline).price_bins,
             choice_table(spark, mappings, channel),
@@ -156,8 +156,8 @@ def stage(config: Config, spark: SparkSession, inputs: RawInputs, folder: str) -
             mappings.menu.masks,
         )
         _staged(per_order, f"{place}/lines_per_order")
-        found = counter.values()
-        counts[name] = found["lines_read"], found["lines_bad_record"]
+        found = metrics.counts("lines")
+        counts[name] = found[READ], found[Reason.BAD_RECORD]
         _staged(customer_keys(keyed_customers(mapping, channel)), f"{place}/customers")
         if name in inputs.queries:
             _staged(query_keys(sources.read_table(spark, inputs.queries[name], zone)), f"{place}/queries")

@@ -11,7 +11,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from threadpoolctl import threadpool_limits
 
-from blitz.accounts import count_where
+from blitz.accounts import RowMetrics
 from blitz.errors import InputError
 from blitz.segmentation.segments import BAND_COLUMN, ID_COLUMN, short_name
 
@@ -166,16 +166,19 @@ def predict_batch(models: Sequence[Model], plan: np.ndarray, values: Sequence[np
     return pd.Series(clusters)
 
 
-def cluster_metrics(clusters: Mapping[str, int]) -> dict[str, Column]:
-    """Counts to take along a ``score`` frame: the customers of every cluster of every plan item."""
-    metrics = {"scored": F.count(F.lit(1))}
-    for name, count in clusters.items():
-        for cluster in range(count):
-            inside = (F.col("Segment") == name) & (F.col("microcluster") == str(cluster))
-            metrics[f"{cluster} {name}"] = count_where(inside)
-    return metrics
+def cluster_metrics(clusters: Mapping[str, int]) -> dict[str, dict[str, Column]]:
+    """What to count on a ``score`` frame: the customers of each cluster, by plan item and cluster.
+
+    Args:
+        clusters: the number of clusters by plan item.
+    """
+    return {
+        name: {str(at): (F.col("Segment") == name) & (F.col("microcluster") == str(at)) for at in range(count)}
+        for name, count in clusters.items()
+    }
 
 
-def cluster_sizes(clusters: Mapping[str, int], counts: Mapping[str, int]) -> dict[str, list[int]]:
-    """Per plan item the sizes of its clusters, from the counts that ``cluster_metrics`` took along."""
-    return {name: [counts[f"{cluster} {name}"] for cluster in range(count)] for name, count in clusters.items()}
+def cluster_sizes(clusters: Mapping[str, int], metrics: RowMetrics) -> dict[str, list[int]]:
+    """The sizes of the clusters by plan item, from the counts of ``cluster_metrics``."""
+    sizes = {name: metrics.counts(name) for name in clusters}
+    return {name: [sizes[name][str(at)] for at in range(count)] for name, count in clusters.items()}

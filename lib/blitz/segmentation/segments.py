@@ -1,12 +1,11 @@
 """Rule segments: customer features to flags, names, bands and one segment per customer (contract: rule segments)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from blitz.accounts import Account, Counter, count_where
+from blitz.accounts import KEPT, READ, Account, Reason, RowMetrics, by_reason, each_row
 from blitz.errors import InputError
 from blitz.segmentation.rules import RuleSet, band_condition, segment_column, segment_names
 
@@ -15,21 +14,11 @@ BAND_COLUMN = "ownapp_order_count"
 CATEGORY_COUNT = "unique_dri_category_count"
 MOST_ORDERS = 100
 OMNICHANNEL = "omnichannel_"
-DROP_REASONS = ("bad_record", "over_100_orders", "no_category")
+DROP_REASONS = (Reason.BAD_RECORD, Reason.OVER_100_ORDERS, Reason.NO_CATEGORY)
+CUSTOMERS_PER_SEGMENT, ORDERS_PER_SEGMENT = "customers per segment", "orders per segment"
 
 
-@dataclass(frozen=True)
-class BandResult:
-    """What one band gives; unpacks as ``summary, assignments``."""
-
-    summary: DataFrame
-    assignments: DataFrame
-
-    def __iter__(self):  # type: ignore[no-untyped-def]
-        return iter((self.summary, self.assignments))
-
-
-def load(features: DataFrame, columns: Sequence[str], counter: Counter | None = None) -> DataFrame:
+def load(features: DataFrame, columns: Sequence[str], metrics: RowMetrics | None = None) -> DataFrame:
     """The customers that can be segmented, with those of ``columns`` that the table has.
 
     Customers with over 100 own-app orders or without a driver category are counted and gone; NaN becomes null.
@@ -41,20 +30,19 @@ def load(features: DataFrame, columns: Sequence[str], counter: Counter | None = 
     over = ~(F.col(BAND_COLUMN) <= MOST_ORDERS)
     no_category = F.coalesce(F.col(CATEGORY_COUNT), F.lit(0)) == 0
     reason = (
-        F.when(F.col(BAND_COLUMN).isNull() | F.col(ID_COLUMN).isNull(), "bad_record")
-        .when(over, "over_100_orders")
-        .when(no_category, "no_category")
+        F.when(F.col(BAND_COLUMN).isNull() | F.col(ID_COLUMN).isNull(), Reason.BAD_RECORD)
+        .when(over, Reason.OVER_100_ORDERS)
+        .when(no_category, Reason.NO_CATEGORY)
     )
     reasoned = _without_nan(features).withColumn("reason", reason)
-    if counter is not None:
-        reasoned = counter.watch(
-            reasoned,
-            read=F.count(F.lit(1)),
-            kept=count_where(F.col("reason").isNull()),
-            **{name: count_where(F.col("reason") == name) for name in DROP_REASONS},
-        )
-    kept = [name for name in dict.fromkeys(columns) if name in features.columns]
-    return reasoned.where(F.col("reason").isNull()).select(*[F.col(f"`{name}`") for name in kept])
+    is_kept = F.col("reason").isNull()
+    if metrics is None:
+        rows = reasoned.where(is_kept)
+    else:
+        counted = {READ: each_row(), KEPT: is_kept, **by_reason(F.col("reason"), DROP_REASONS)}
+        rows = metrics.observe(reasoned, {"customers": counted}, keep=is_kept)
+    found = [name for name in dict.fromkeys(columns) if name in features.columns]
+    return rows.select(*[F.col(f"`{name}`") for name in found])
 
 
 def _without_nan(df: DataFrame) -> DataFrame:
@@ -144,27 +132,22 @@ def summarise(spark: SparkSession, assigned: DataFrame, band: str, rules: RuleSe
     )
 
 
-def segment_metrics(rules: RuleSet) -> dict[str, Column]:
-    """Counts to take along an ``assign`` frame: customers and orders of every segment."""
-    metrics = {}
-    for name in segment_names(rules):
-        inside = F.col("Segment") == name
-        metrics[f"customers {name}"] = count_where(inside)
-        metrics[f"orders {name}"] = F.sum(F.when(inside, F.col(BAND_COLUMN)).otherwise(F.lit(0)))
-    return metrics
+def segment_metrics(rules: RuleSet) -> dict[str, dict[str, Column]]:
+    """What to count on an ``assign`` frame: ``customers per segment`` and ``orders per segment``, by segment."""
+    inside = {name: F.col("Segment") == name for name in segment_names(rules)}
+    orders = {name: F.when(condition, F.col(BAND_COLUMN)) for name, condition in inside.items()}
+    return {CUSTOMERS_PER_SEGMENT: inside, ORDERS_PER_SEGMENT: orders}
 
 
-def band_tables(rules: RuleSet, counts: Mapping[str, int]) -> dict[str, list[tuple[str, int, int]]]:
-    """Per band the (segment, customers, orders) of the counts that ``segment_metrics`` took along."""
+def band_tables(rules: RuleSet, metrics: RowMetrics) -> dict[str, list[tuple[str, int, int]]]:
+    """Per band the (segment, customers, orders) of each segment, from the counts of ``segment_metrics``."""
+    customers, orders = metrics.counts(CUSTOMERS_PER_SEGMENT), metrics.counts(ORDERS_PER_SEGMENT)
     return {
-        band.name: [
-            (name, counts[f"customers {name}"], counts[f"orders {name}"]) for name in segment_names(rules, band.name)
-        ]
+        band.name: [(name, customers[name], orders[name]) for name in segment_names(rules, band.name)]
         for band in rules.bands
     }
 
 
-def account(counts: Mapping[str, int]) -> Account:
+def account(metrics: RowMetrics) -> Account:
     """The account of the customers that ``load`` read."""
-    dropped = {name: counts[name] for name in DROP_REASONS}
-    return Account("customers", counts["read"], counts["kept"], dropped)
+    return Account.of("customers", metrics.counts("customers"), DROP_REASONS)

@@ -8,14 +8,13 @@ whoever can connect to that port can run code as this user.
 import os
 import re
 import urllib.parse
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from pyspark.sql import Column, DataFrame, Observation, SparkSession
+from pyspark.sql import SparkSession
 
 from blitz.errors import BlitzError, ConfigError
 
@@ -127,22 +126,6 @@ def _sail_s3(endpoint: str | None) -> dict[str, str]:
         return {}
     plain = {"AWS_ALLOW_HTTP": "true"} if address.startswith("http://") else {}
     return {"AWS_ENDPOINT": address, "AWS_ENDPOINT_URL": address, **plain}
-
-
-def observed(df: DataFrame, metrics: Sequence[Column]) -> tuple[DataFrame, Callable[[], dict[str, Any]]]:
-    """The same rows, and a function that returns the metrics by name once an action has run over them.
-
-    Spark computes them in that action, Sail with a query of its own.
-    """
-
-    def counted() -> dict[str, Any]:
-        return df.agg(*metrics).first().asDict()  # type: ignore[union-attr]
-
-    if engine_of(df.sparkSession) == SAIL:
-        return df, counted
-    observation = Observation()
-    # Spark Connect 4.0 answers a write with the outermost of nested observations alone: count the others then.
-    return df.observe(observation, *metrics), lambda: observation.get or counted()
 
 
 def path_to_read(spark: SparkSession, uri: str) -> str:
