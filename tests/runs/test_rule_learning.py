@@ -11,7 +11,8 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from blitz import config as configs
 from blitz.cli.main import main
 from blitz.errors import BlitzError, InputError
-from blitz.segmentation.rules import Band, Condition, Rule, RuleSet, load_rules, prove, segment_column
+from blitz.segmentation.proof import prove
+from blitz.segmentation.rules import Band, Condition, Rule, RuleSet, load_rules, segment_column
 from blitz.training import rules as rule_learning
 from blitz.training.rules import LearningOptions, compile_tree, learn
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blitz.errors import RuleError
-from blitz.segmentation.rules import explain_rules, load_rules, prove, require_proven
+from blitz.segmentation.proof import prove, require_proven
+from blitz.segmentation.rules import explain_rules, load_rules
 
 CUTS = {"a_count": st.integers(-3, 20).map(lambda n: n + 0.5), "b_share": st.floats(-1e6, 1e6).map(lambda x: x + 0.0)}
 

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from blitz.errors import RuleError
-from blitz.segmentation.rules import default_rules, explain_rules, load_rules, prove, require_proven, segment_names
+from blitz.segmentation.proof import prove, require_proven
+from blitz.segmentation.rules import default_rules, explain_rules, load_rules, segment_names
 
 FLAGS = ["Weekend_flag", "Weekday_flag", "Premium_price_flag", "Lunch_flag", "Late_Night_flag", "Breakfast_flag",
          "Evening_flag"]  # fmt: skip

@@ -8,7 +8,8 @@ from blitz.cli.command import Command
 from blitz.cli.sessions import session_for
 from blitz.config import Config, validate_segments
 from blitz.errors import ConfigError
-from blitz.segmentation.rules import prove, rules_hash, segment_names
+from blitz.segmentation.proof import prove
+from blitz.segmentation.rules import rules_hash, segment_names
 from blitz.training.rules import Learned, LearningOptions, learn
 
 

@@ -10,7 +10,8 @@ from blitz.cli.arguments import add_config_arguments, apply_runtime_settings, ha
 from blitz.cli.command import Command
 from blitz.config import validate_segments
 from blitz.errors import BlitzError, InputError, RuleError
-from blitz.segmentation.rules import MOST_CELLS, BandProof, RuleSet, load_rules, prove, rules_hash, segment_names
+from blitz.segmentation.proof import MOST_CELLS, BandProof, prove
+from blitz.segmentation.rules import RuleSet, load_rules, rules_hash, segment_names
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

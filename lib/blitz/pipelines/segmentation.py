@@ -13,7 +13,8 @@ from blitz.pipelines.models import load_payloads
 from blitz.publish.tables import Published, publish, read_output
 from blitz.segmentation import microsegments, segments
 from blitz.segmentation.payload import Payload
-from blitz.segmentation.rules import Rule, RuleSet, load_rules, require_proven, rules_for_band
+from blitz.segmentation.proof import require_proven
+from blitz.segmentation.rules import Rule, RuleSet, load_rules, rules_for_band
 from blitz.spark.session import configure
 
 log = logging.getLogger(__name__)

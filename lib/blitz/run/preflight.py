@@ -10,7 +10,8 @@ from blitz.pipelines.models import load_payloads
 from blitz.raw.channels import CHANNELS
 from blitz.raw.inputs import raw_inputs
 from blitz.run.steps import Preflight, inputs_of
-from blitz.segmentation.rules import load_rules, require_proven, segment_names
+from blitz.segmentation.proof import require_proven
+from blitz.segmentation.rules import load_rules, segment_names
 
 
 def preflight(config: Config, steps: Sequence[str]) -> Preflight:

@@ -20,7 +20,8 @@ from blitz.raw.channels import CHANNELS, USER_CHANNEL, Channel
 from blitz.raw.inputs import RawInputs
 from blitz.raw.menu import Menu
 from blitz.segmentation.payload import Payload
-from blitz.segmentation.rules import Proof, RuleSet
+from blitz.segmentation.proof import Proof
+from blitz.segmentation.rules import RuleSet
 
 Locate = Callable[[Config], str]
 

@@ -7,10 +7,11 @@ from pyspark.sql import functions as F
 
 from blitz.accounts import KEPT, READ, Account, Reason, RowMetrics, by_reason, each_row
 from blitz.errors import InputError
+from blitz.segmentation.rules import BAND_COLUMN as BAND_COLUMN
 from blitz.segmentation.rules import RuleSet, band_condition, segment_column, segment_names
 
 ID_COLUMN = "algonomy_id"
-BAND_COLUMN = "ownapp_order_count"
+
 CATEGORY_COUNT = "unique_dri_category_count"
 MOST_ORDERS = 100
 OMNICHANNEL = "omnichannel_"

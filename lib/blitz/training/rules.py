@@ -26,16 +26,8 @@ from blitz.errors import BlitzError, InputError
 from blitz.pipelines.segmentation import SegmentRunner
 from blitz.publish.tables import read_output
 from blitz.segmentation import segments
-from blitz.segmentation.rules import (
-    FLAG_SUFFIX,
-    Band,
-    Condition,
-    Rule,
-    RuleSet,
-    band_condition,
-    require_proven,
-    segment_column,
-)
+from blitz.segmentation.proof import require_proven
+from blitz.segmentation.rules import FLAG_SUFFIX, Band, Condition, Rule, RuleSet, band_condition, segment_column
 from blitz.training.microsegments import DRAW, NUMERIC, collected, sampled, shares, with_draw
 
 log = logging.getLogger(__name__)
