@@ -1,6 +1,7 @@
 """Two sets of outputs, value by value: 1e-9 relative for fractions, exact for everything else, kinds of values too.
 
 Usage: python benchmarks/compare.py --conf conf/local.json DIR   (DIR as a peer of this folder fills it)
+       python benchmarks/compare.py --conf spark.json sail.json  (the outputs of two configs)
 """
 
 import argparse
@@ -165,14 +166,22 @@ def compare_outputs(expected: dict[str, pd.DataFrame], config: dict[str, Any]) -
     ]
 
 
+def peer_paths(place: Path) -> dict[str, str]:
+    """The tables of a peer's folder, or those of another config of this project."""
+    if place.suffix == ".json":
+        return output_paths(json.loads(place.read_text()))
+    return {name: str(place / f"{name}.parquet") for name in KEYS}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--conf", required=True)
     parser.add_argument("folder", type=Path)
     arguments = parser.parse_args()
     bad = 0
+    expected_paths = peer_paths(arguments.folder)
     for name, path in output_paths(json.loads(Path(arguments.conf).read_text())).items():
-        expected = str(arguments.folder / f"{name}.parquet")
+        expected = expected_paths[name]
         problems = file_differences(expected, path, KEYS[name], ordered_columns=name not in UNORDERED)
         bad += bool(problems)
         print(
