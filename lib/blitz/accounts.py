@@ -21,6 +21,8 @@ class Reason(StrEnum):
     OUTSIDE_WINDOW = "outside_window"
     EXCLUDED_STORE = "excluded_store"
     DUPLICATE = "duplicate"
+    NO_CUSTOMER_CODE = "no_customer_code"
+    NO_KEY = "no_key"
     NO_CUSTOMER = "no_customer"
     NOT_OWNAPP_USER = "not_ownapp_user"
     NO_ORDER = "no_order"

@@ -59,6 +59,21 @@ class PublishError(BlitzError):
     """An output that could not be published; the last good one is still in place."""
 
 
+class GateError(BlitzError):
+    """A run that a gate stopped before it published.
+
+    Args:
+        problems: every gate that stops the run, with its numbers and the key that changes its limit.
+    """
+
+    exit_code = 3
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = list(problems)
+        lines = "".join(f"\n  - {problem}" for problem in self.problems)
+        super().__init__(f"stopped before publishing; null in run.gates switches a gate off:{lines}")
+
+
 class StepError(BlitzError):
     """A step of a run that failed.
 

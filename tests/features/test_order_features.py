@@ -315,7 +315,7 @@ def test_rejected_rows_go_to_the_quarantine_and_too_many_stop_the_run(spark, wor
     assert result.accounts[0].dropped["bad_timestamp"] == 1
     quarantine = spark.read.parquet(result.quarantine).collect()
     assert sorted((row["table"], row["reason"]) for row in quarantine) == [
-        ("lines", "bad_record"), ("orders", "bad_timestamp"),
+        ("customer mapping", "bad_record"), ("lines", "bad_record"), ("orders", "bad_timestamp"),
     ]  # fmt: skip
     assert any("soon" in row["raw"] for row in quarantine)
     assert all(row["file"].endswith(".csv") for row in quarantine)
@@ -337,3 +337,20 @@ def test_empty_tables_give_empty_results_with_all_columns(spark, world):
     assert accounts["orders"].read == 0
     columns = spark.read.parquet(str(world.root / "out/ownapp.parquet")).columns
     assert {"order_id", "dri_categ_sides", "is_weekend"} <= set(columns)
+
+
+def test_a_business_day_that_starts_at_four_joins_the_lines_after_midnight(spark, world):
+    world.common["business_day_starts"] = "04:00"
+    world.order(id=1)
+    world.bill(InvoiceNo="900", BussTime="2025-01-07 23:50:00")
+    world.bill(InvoiceNo="901", BussTime="2025-01-08 03:59:59", customer=None)
+    world.bill(InvoiceNo="902", BussTime="2025-01-08 04:00:00")
+    world.customers += [("0007", "901", "2025-01-07", "7040"), ("0007", "902", "2025-01-09 03:00", "7040")]
+    world.bill_line(InvoiceNo="900", OrderDatetime="2025-01-08 00:10:00", Qty="1")
+    world.bill_line(InvoiceNo="901", OrderDatetime="2025-01-07 22:00:00", Qty="2")
+    world.bill_line(InvoiceNo="902", OrderDatetime="2025-01-08 03:00:00", Qty="4")
+    config = world.config()
+    OrderFeaturePipeline(config, "ownapp", spark).run()
+    rows = {row["order_id"]: row for row in OrderFeaturePipeline(config, "instore", spark).run().collect()}
+    assert {name: row["item_count"] for name, row in rows.items()} == {"900": 1, "901": 2, "902": 0}
+    assert rows["901"]["BussTime"] == dt.datetime(2025, 1, 8, 3, 59, 59)

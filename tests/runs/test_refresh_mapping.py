@@ -13,8 +13,9 @@ import pytest
 import compare
 from blitz.errors import InputError
 from blitz.raw.channels import CHANNELS
-from blitz.raw.files import RawTable, resolve
+from blitz.raw.files import resolve
 from blitz.raw.specs import CUSTOMER_MAPPING
+from blitz.raw.tables import RawTable
 from blitz.refresh.mapping import MappingLimits, MappingRows, copy_mapping, plan_mapping
 from blitz.refresh.state import MappingCopy
 

@@ -55,7 +55,11 @@ class World:
         self.stores = [("7040", "Main", "Mall", "Mumbai", "Y", "G1"), ("7041", "Side", " Street ", "Pune", "N", "G2")]
         self.menu = list(MENU)
         self.choices: list[tuple[str, str, str, str, str]] = []
-        self.run: dict[str, Any] = {"max_rejected_fraction": 1}
+        self.run: dict[str, Any] = {
+            "max_rejected_fraction": 1,
+            "allow_repeated_files": True,
+            "gates": {"empty_channel": None, "freshness_days": None, "fewer_customers": None, "no_customer_rise": None},
+        }
         self.common: dict[str, Any] = {}
         self.customer: dict[str, Any] = {}
 

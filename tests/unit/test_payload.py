@@ -197,7 +197,10 @@ def changed(**states):
         (changed(scaler__scale_=np.array([1.0, 0.0, 2.0])), "zero scale for b"),
         (changed(scaler__mean_=np.array([1.0, np.inf, 2.0])), "not finite"),
         (changed(scaler__mean_=np.array([1.0, 2.0])), r"mean_ of shape \(2,\)"),
-        (changed(scaler__feature_names_in_=np.array(["b", "a", "c"], dtype=object)), "other columns"),
+        (
+            changed(scaler__feature_names_in_=np.array(["b", "a", "c"], dtype=object)),
+            "another order: b, a, c, but features lists a, b, c",
+        ),
     ],
 )
 def test_models_that_cannot_be_right_are_refused(value, message):
@@ -213,3 +216,70 @@ def test_an_array_that_declares_more_than_it_holds_is_refused():
     huge = huge[:3] + struct.pack("<Q", frame + 3) + huge[11:]
     with pytest.raises(PayloadError, match="declares shape"):
         load(huge)
+
+
+def public_payload(frame_names=None, **settings):
+    """A payload as public code makes it, and its own scores of new rows: settings of the scaler, names of the frame."""
+    rows = pd.DataFrame(ROWS, columns=frame_names) if frame_names else ROWS
+    scaler = StandardScaler(**settings)
+    scaler.fit(rows)
+    kmeans = KMeans(np.argmax([0.1, 0.2, 0.9]) + 2, n_init=2, random_state=1)
+    kmeans.fit(scaler.transform(rows))
+    return {"kmeans": kmeans, "scaler": scaler, "features": NAMES}
+
+
+def own_scores(body, new):
+    names = getattr(body["scaler"], "feature_names_in_", None)
+    frame = new if names is None else pd.DataFrame(new, columns=names)
+    return body["kmeans"].predict(body["scaler"].transform(frame))
+
+
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+@pytest.mark.parametrize(
+    ("names", "settings"),
+    [
+        (None, {"with_mean": np.False_}),
+        (None, {"with_std": np.bool_(False)}),
+        (["x0", "x1", "x2"], {}),
+        (NAMES, {"with_mean": np.bool_(True)}),
+    ],
+    ids=["no mean", "no std", "other names", "same names"],
+)
+def test_scores_equal_scikit_learns_own(protocol, names, settings):
+    original = public_payload(names, **settings)
+    new = np.random.RandomState(2).rand(400, 3) * 12 - 2
+    payload = load(original, protocol)
+    assert (payload.kmeans.predict(payload.scaler.transform(new)) == own_scores(original, new)).all()
+    assert payload.kmeans.n_clusters == 4
+
+
+def test_a_scaler_with_pandas_output_scores_as_it_did():
+    scaler = StandardScaler().set_output(transform="pandas")
+    frame = pd.DataFrame(ROWS, columns=NAMES)
+    kmeans = KMeans(np.int64(3), n_init=2, random_state=1).fit(scaler.fit_transform(frame))
+    payload = load({"kmeans": kmeans, "scaler": scaler, "features": [np.str_(name) for name in NAMES]})
+    assert payload.features == tuple(NAMES)
+    expected = kmeans.predict(scaler.transform(frame))
+    assert (payload.kmeans.predict(payload.scaler.transform(ROWS)) == expected).all()
+
+
+def test_other_names_inside_the_models_are_a_warning(caplog):
+    load(public_payload(["x0", "x1", "x2"]))
+    assert "scaler was trained on columns of other names (x0, x1, x2) than features lists (a, b, c)" in caplog.text
+
+
+def test_a_scalar_of_another_kind_is_refused():
+    value = body()
+    value["scaler"].with_mean = np.array([True, False])
+    with pytest.raises(PayloadError, match=r"scaler\.with_mean is array|scaler\.with_mean is buffer"):
+        load(value)
+
+
+@pytest.mark.parametrize("compress", [0, 3, ("gzip", 3), ("bz2", 3), ("xz", 3), ("lzma", 3)])
+def test_a_joblib_or_compressed_file_is_called_that(tmp_path, compress):
+    import joblib
+
+    joblib.dump(body(), tmp_path / "m.joblib", compress=compress)
+    what = "it is compressed" if compress else "it is a joblib file"
+    with pytest.raises(PayloadError, match=rf"{what}.*save it with pickle\.dump\(payload, file, protocol=4\)"):
+        load((tmp_path / "m.joblib").read_bytes())

@@ -11,8 +11,9 @@ import pytest
 
 from blitz.cli.main import main
 from blitz.config import load_config
-from blitz.raw.files import RawTable, resolve
+from blitz.raw.files import resolve
 from blitz.raw.specs import APP_ITEMS, APP_ORDERS, CUSTOMER_MAPPING, ORDER_QUERIES
+from blitz.raw.tables import RawTable
 from blitz.refresh.byte_ranges import digests
 from blitz.refresh.mapping import MappingLimits, MappingPlan, plan_mapping
 from blitz.refresh.plan import (

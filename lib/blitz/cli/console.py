@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from blitz.config import Config
 from blitz.pipelines.context import StepResult
+from blitz.run import gates
 from blitz.run.steps import Preflight, output_path
 from blitz.text import table
 
@@ -80,5 +81,9 @@ def plan(config: Config, ready: Preflight) -> str:
             for key, payload in ready.payloads.items()
         ]
         parts.append(table(("Model", "Features", "Clusters", "SHA-256"), rows2))
+    if ready.inputs:
+        parts.append(table(("Gate", "Stops when"), gates.described(config.run.gates)))
+        if not ready.before:
+            parts.append("No previous manifest: the gates that compare with it are skipped.")
     parts.append(table(("Step", "Writes"), [(step, output_path(config, step)) for step in ready.steps]))
     return "\n\n".join(parts)

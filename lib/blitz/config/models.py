@@ -16,6 +16,7 @@ from blitz.config.values import (
     check_input_path,
     check_optional_path,
     check_output_path,
+    check_time_format,
     check_timezone,
     matching,
     parse_date,
@@ -50,6 +51,8 @@ Sha256 = Annotated[
     str, AfterValidator(matching("[0-9a-fA-F]{64}", "the 64 hex digits of a SHA-256")), AfterValidator(str.lower)
 ]
 Memory = Annotated[str, AfterValidator(matching("[1-9][0-9]*[mgMG]", "a size such as 12g or 800m"))]
+TimeFormat = Annotated[str, AfterValidator(check_time_format)]
+DayStart = Annotated[str, AfterValidator(matching("([01][0-9]|2[0-3]):[0-5][0-9]", 'a time of day such as "04:00"'))]
 Url = Annotated[str, AfterValidator(matching(r"https?://[^\s/@]+/?", "a URL such as http://localhost:9000"))]
 Region = Annotated[str, AfterValidator(matching("[a-z0-9-]+", "a region such as ap-south-1"))]
 
@@ -107,12 +110,15 @@ class DeliveryChannel(_Model):
 
 
 class InstoreChannel(_Model):
-    """``instore``: globs of CSV or Parquet files; ``exclude_store_codes`` as canonical text."""
+    """``instore``: globs of CSV or Parquet files; ``exclude_store_codes`` as canonical text; ``time_format`` for times
+    that are not ISO; ``multi_line``: records may go on in the next line inside quotes."""
 
     orders_file_pattern: InputPath
     order_items_file_pattern: InputPath
     output_path: OutputPath
     exclude_store_codes: list[StoreCode] = ["9993"]
+    time_format: TimeFormat | None = None
+    multi_line: bool = False
 
     INPUTS: ClassVar[tuple[str, ...]] = ("orders_file_pattern", "order_items_file_pattern")
 
@@ -169,6 +175,14 @@ class Common(_Model):
     categories_path: InputPath
     clear_master_path: InputPath
     price_config: PriceConfig = PriceConfig()
+    mapping_date_format: TimeFormat | None = None
+    business_day_starts: DayStart = "00:00"
+
+    @property
+    def business_day_minutes(self) -> int:
+        """Minutes after midnight at which the business day of the stores starts."""
+        hours, minutes = self.business_day_starts.split(":")
+        return int(hours) * 60 + int(minutes)
 
 
 class FeaturePipeline(_Model):
@@ -243,6 +257,16 @@ class Segmentation(_Model):
         return key in self.models or super().__contains__(key)
 
 
+class Gates(_Model):
+    """``run.gates``: the limits that stop a run before it publishes; null switches a gate off."""
+
+    empty_channel: bool | None = True
+    freshness_days: Annotated[int, Field(ge=0, le=35)] | None = 7
+    no_customer_rise: Annotated[Number, Field(ge=0, le=1)] | None = 0.2
+    fewer_customers: Annotated[Number, Field(ge=0, le=1)] | None = 0.5
+    missing_days: Literal["warning", "stop"] | None = "warning"
+
+
 class RunOptions(_Model):
     """``run``: how to publish, what to refuse, where to write other files. None: the default path."""
 
@@ -250,6 +274,8 @@ class RunOptions(_Model):
     memory: Memory | None = None
     format: Literal["parquet", "delta"] = "parquet"
     max_rejected_fraction: Annotated[Number, Field(ge=0, le=1)] = 0.01
+    allow_repeated_files: bool = False
+    gates: Gates = Gates()
     strict_models: bool = False
     model_sha256: dict[str, Sha256] = {}
     quarantine_path: OutputPath | None = None

@@ -168,6 +168,17 @@ def check_timezone(name: str) -> str:
     return name
 
 
+def check_time_format(pattern: str) -> str:
+    """A Spark pattern of a date or time, unchanged; ValueError says which letters it lacks or may not have."""
+    letters = set(re.sub(r"'[^']*'|[^A-Za-z]", "", pattern))
+    unknown = sorted(letters - set("yuMLdHhKkmsSaEXxZzVO"))
+    if unknown:
+        raise ValueError(f"{show(pattern)} has {show(unknown[0])}, which is not a letter of Spark's datetime patterns")
+    if not letters & set("yu") or not letters & set("ML") or "d" not in letters:
+        raise ValueError(f'must have a year, a month and a day, such as "dd/MM/yyyy HH:mm", not {show(pattern)}')
+    return pattern
+
+
 def matching(pattern: str, words: str) -> Callable[[str], str]:
     """A check that text matches a whole pattern; ``words`` say in its message what the text must be."""
 

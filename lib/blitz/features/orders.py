@@ -8,6 +8,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from blitz.accounts import KEPT, READ, REJECTED, Account, Reason, RowMetrics, by_reason, each_row
+from blitz.features.days import day_metrics
 from blitz.features.lines import LINE_REASONS, bit, line_features
 from blitz.raw.channels import Channel, instore_key
 from blitz.raw.menu import BITS, Category, Menu
@@ -99,15 +100,14 @@ def mapping_key(channel: Channel) -> Column:
 
 def published_key(channel: Channel) -> Column:
     """The order key of a row of the channel's published order features."""
-    return (
-        instore_key(F.col("order_id"), F.col("StoreCode"), F.col("BussTime")) if channel.is_local else F.col("order_id")
-    )
+    return channel.published_key()
 
 
 def keyed_customers(mapping: DataFrame, channel: Channel) -> DataFrame:
     """``order_key`` and ``customer`` of every row of the customer mapping. In-store orders are known by invoice, store
-    and date, the others by their id."""
-    return mapping.select(mapping_key(channel).alias("order_key"), F.col("customer_code_ty").alias("customer"))
+    and date, the others by their id. Rejected rows map nothing."""
+    good = mapping.where(F.col(REASON).isNull())
+    return good.select(mapping_key(channel).alias("order_key"), F.col("customer_code_ty").alias("customer"))
 
 
 def customer_keys(keyed: DataFrame) -> DataFrame:
@@ -167,8 +167,10 @@ def _in_window(orders: DataFrame, channel: Channel, settings: OrderSettings, met
     excluded = F.col("StoreCode").isin(settings.excluded_stores) if channel.is_local else F.lit(False)
     reason = F.coalesce(F.col(REASON), F.when(outside, Reason.OUTSIDE_WINDOW), F.when(excluded, Reason.EXCLUDED_STORE))
     reasoned = keyed.withColumn(REASON, reason)
-    counted = {READ: each_row(), **by_reason(F.col(REASON), _ROW_REASONS), _CANDIDATES: F.col(REASON).isNull()}
-    return metrics.observe(reasoned, {"orders": counted}, keep=F.col(REASON).isNull()).drop(REASON)
+    is_in, days = F.col(REASON).isNull(), day_metrics(F.col("order_local"), settings.end)
+    counted = {READ: each_row(), **by_reason(F.col(REASON), _ROW_REASONS), _CANDIDATES: is_in}
+    counted |= {name: F.when(is_in, share) for name, share in days.items()}
+    return metrics.observe(reasoned, {"orders": counted}, keep=is_in).drop(REASON)
 
 
 def _first_of_repeated(orders: DataFrame, channel: Channel) -> DataFrame:

@@ -1,7 +1,8 @@
 """Customer features over the three order outputs: read, compute, publish (docs/contract.md, section 4)."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -10,7 +11,7 @@ from blitz.config import ConfigSource, FeaturePipeline, config_of
 from blitz.config.models import Customer
 from blitz.features.customers import CustomerSettings, customer_accounts, customer_features
 from blitz.pipelines.context import RunContext, StepResult, session_of
-from blitz.publish.tables import publish, read_output
+from blitz.publish.tables import publishing, read_output
 from blitz.raw.channels import CHANNELS
 from blitz.raw.inputs import RawInputs, menu_inputs
 from blitz.raw.menu import BASE_PREFIX, DRI_PREFIX, Menu, slug
@@ -25,6 +26,7 @@ class CustomerFeaturePipeline:
         spark: the session; by default the active one, or a new one of the config's engine.
         inputs: the raw tables; by default the small mapping files are looked up at the run.
         context: the run that this step belongs to; by default a run of its own.
+        gate: looks at the number of customers before they are published; by default nothing does.
     """
 
     def __init__(
@@ -34,12 +36,14 @@ class CustomerFeaturePipeline:
         *,
         inputs: RawInputs | None = None,
         context: RunContext | None = None,
+        gate: Callable[[int], list[dict[str, str]]] | None = None,
     ) -> None:
         whole = config_of(config, "feature_pipeline")
         self.config: FeaturePipeline = whole.feature_pipeline
         self.spark = spark or session_of(whole)
         self.context = context or RunContext.of(whole)
         self._inputs = inputs
+        self._gate = gate
 
     def run(self) -> DataFrame:
         """Compute and publish the customer features and return them as published."""
@@ -61,8 +65,15 @@ class CustomerFeaturePipeline:
         metrics = RowMetrics()
         features = customer_features(orders, self._settings(mappings.menu), metrics)
         path = self.config.customer.output_path
-        output = publish(features, path, fmt=self.context.format, run_id=self.context.run_id)
-        return StepResult("customers", output, customer_accounts(metrics), time.monotonic() - started)
+        details: dict[str, Any] = {}
+        context, is_checked = self.context, self._gate is not None
+        with publishing(path, fmt=context.format, run_id=context.run_id, is_checked=is_checked) as output:
+            staged = output.stage(features)
+            if self._gate:
+                details["gates"] = self._gate(staged.rows)
+            published = output.commit()
+        seconds = time.monotonic() - started
+        return StepResult("customers", published, customer_accounts(metrics), seconds, details=details)
 
     def _settings(self, menu: Menu) -> CustomerSettings:
         common, customer = self.config.common, self.config.customer

@@ -3,8 +3,10 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from blitz.accounts import Account, RowMetrics
 from blitz.config import ConfigSource, FeaturePipeline, config_of
@@ -12,12 +14,17 @@ from blitz.errors import BlitzError
 from blitz.features.orders import OrderSettings, OrderTables, order_accounts, order_features, with_user_flag
 from blitz.pipelines.context import RunContext, StepResult, session_of
 from blitz.pipelines.publisher import Publisher, TablePublisher
-from blitz.pipelines.reader import FileReader, Reader
+from blitz.pipelines.reader import FileReader, Reader, raw_tables
 from blitz.publish.tables import publish, read_output
-from blitz.raw.channels import CHANNELS, USER_CHANNEL, Channel
+from blitz.raw.channels import CHANNELS, USER_CHANNEL, Channel, channel_of
 from blitz.raw.inputs import RawInputs, raw_inputs
 from blitz.raw.mappings import Mappings, category_table, choice_table, store_table
+from blitz.raw.rejections import rejections
+from blitz.raw.tables import RawTable
 from blitz.spark.session import configure
+
+# Called with the account of the orders and all counts; returns what the manifest says of it. Raises GateError.
+Gate = Callable[[Account, Mapping[str, int]], list[dict[str, str]]]
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,7 @@ class ComputedOrders:
     metrics: RowMetrics
     reader: Reader
     conflicts: Mapping[str, int]
+    raw: Mapping[str, RawTable]
     started: float
 
     def accounts(self) -> list[Account]:
@@ -55,6 +63,7 @@ class OrderFeaturePipeline:
         users: returns a frame with the ``algonomy_id`` of the own-app users; by default those of the own-app output.
             Own app itself does not ask for them.
         quarantine_name: the folder of the rejected rows; by default the channel's name.
+        gate: looks at the counts before the features are published; by default nothing does.
     """
 
     def __init__(
@@ -69,12 +78,13 @@ class OrderFeaturePipeline:
         publisher: Publisher | None = None,
         users: Callable[[], DataFrame] | None = None,
         quarantine_name: str | None = None,
+        gate: Gate | None = None,
     ) -> None:
         if channel not in CHANNELS:
             raise BlitzError(f"unknown channel {channel!r}; known: {', '.join(CHANNELS)}")
         whole = config_of(config, "feature_pipeline")
         self.config: FeaturePipeline = whole.feature_pipeline
-        self.channel: Channel = CHANNELS[channel]
+        self.channel: Channel = channel_of(channel, self.config.common.business_day_minutes)
         self.spark = spark or session_of(whole)
         self.context = context or RunContext.of(whole)
         self._inputs = inputs
@@ -82,6 +92,7 @@ class OrderFeaturePipeline:
         self._publisher = publisher or TablePublisher(self.output_path, self.context.format, self.context.run_id)
         self._users = users or self._published_users
         self._quarantine_name = quarantine_name or channel
+        self._gate = gate
 
     @property
     def output_path(self) -> str:
@@ -109,20 +120,24 @@ class OrderFeaturePipeline:
         mappings, metrics = inputs.mappings(), RowMetrics()
         tables = self._tables(reader, mappings)
         frame = order_features(tables, self.channel, order_settings(self.config), metrics)
-        return ComputedOrders(frame, metrics, reader, mappings.conflicts, started)
+        raw = raw_tables(inputs, self.channel.name)
+        return ComputedOrders(frame, metrics, reader, mappings.conflicts, raw, started)
 
     def publish(self, computed: ComputedOrders) -> StepResult:
         """Publish what ``compute`` returned; the result has the accounts and where the rejected rows are.
 
-        Raises BlitzError where too many rows cannot be read; then the previous output stays.
+        Raises BlitzError where too many rows cannot be read, GateError where a gate stops the run; then the previous
+        output stays.
         """
         with self._publisher.publishing() as output:
             output.stage(computed.frame)
             accounts = computed.accounts()
             quarantine = self._quarantine(computed.reader, accounts)
-            self._refuse_too_many_rejected(accounts, quarantine)
+            self._refuse_too_many_rejected(accounts, quarantine, computed.raw)
+            details = {"gates": self._gate(accounts[0], computed.metrics.counts("orders"))} if self._gate else {}
             published = output.commit()
-        return StepResult(self.channel.name, published, accounts, time.monotonic() - computed.started, quarantine)
+        seconds = time.monotonic() - computed.started
+        return StepResult(self.channel.name, published, accounts, seconds, quarantine, details)
 
     def _published_users(self) -> DataFrame:
         return read_output(self.spark, self.config.channel(USER_CHANNEL.name).output_path, self.context.format)
@@ -149,11 +164,12 @@ class OrderFeaturePipeline:
         frames = reader.rejected(self.channel, rejected)
         if not frames:
             return None
-        rows = frames[0] if len(frames) == 1 else frames[0].unionByName(frames[1])
-        publish(rows, path, fmt="parquet", run_id=self.context.run_id)
+        publish(reduce(DataFrame.unionByName, frames), path, fmt="parquet", run_id=self.context.run_id)
         return path
 
-    def _refuse_too_many_rejected(self, accounts: Sequence[Account], quarantine: str | None) -> None:
+    def _refuse_too_many_rejected(
+        self, accounts: Sequence[Account], quarantine: str | None, raw: Mapping[str, RawTable]
+    ) -> None:
         most = self.context.max_rejected_fraction
         for account in accounts:
             if account.rejected_fraction() > most:
@@ -162,7 +178,16 @@ class OrderFeaturePipeline:
                     f"{self.channel.name} {account.table}: {account.rejected_fraction():.2%} of {account.read:,} rows "
                     f"cannot be read ({counts}), more than run.max_rejected_fraction = {most:.2%}; nothing "
                     f"was published. See {quarantine or ''}, then mend the files or raise the limit"
+                    + "".join(f"\n  - {line}" for line in self._why(account, quarantine, raw))
                 )
+
+    def _why(self, account: Account, quarantine: str | None, raw: Mapping[str, RawTable]) -> list[str]:
+        """What is wrong with the rejected rows of a table, by file and column."""
+        name = next((name for name in raw if account.table.startswith(name)), None)
+        if name is None or quarantine is None:
+            return []
+        rows = read_output(self.spark, quarantine).where(F.col("table") == raw[name].spec.name)
+        return rejections(rows, raw[name], self.config.common.timezone)
 
 
 def order_settings(config: FeaturePipeline) -> OrderSettings:

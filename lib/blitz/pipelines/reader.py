@@ -4,12 +4,16 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
-from blitz.accounts import Account
+from blitz.accounts import KEPT, READ, Account, RowMetrics, by_reason, each_row
 from blitz.features.orders import CountedLines, customer_keys, keyed_customers
 from blitz.raw import typed_rows as sources
 from blitz.raw.channels import Channel
+from blitz.raw.customer_mapping import MAPPING, MAPPING_REASONS, with_mapping_reason
 from blitz.raw.inputs import RawInputs
+from blitz.raw.specs import REASON
+from blitz.raw.tables import RawTable
 
 
 class Reader(Protocol):
@@ -48,6 +52,7 @@ class FileReader:
 
     def __init__(self, spark: SparkSession, inputs: RawInputs, timezone: str) -> None:
         self._spark, self._inputs, self._timezone = spark, inputs, timezone
+        self._metrics = RowMetrics()
 
     def orders(self, channel: Channel) -> DataFrame:
         """Return the typed orders of all raw files."""
@@ -59,7 +64,12 @@ class FileReader:
 
     def customers(self, channel: Channel) -> DataFrame:
         """Return the customer of every order key that the mapping names."""
-        mapping = sources.read_table(self._spark, self._inputs.customer_mapping, self._timezone)
+        typed = sources.read_table(self._spark, self._inputs.customer_mapping, self._timezone)
+        mapping = with_mapping_reason(typed)
+        if channel.name == next(iter(self._inputs.orders)):  # counted once a run
+            reason = F.col(REASON)
+            counted = {READ: each_row(), KEPT: reason.isNull(), **by_reason(reason, MAPPING_REASONS)}
+            mapping = self._metrics.observe(mapping, {MAPPING: counted}, keep=reason.isNull())
         return customer_keys(keyed_customers(mapping, channel))
 
     def queries(self, channel: Channel) -> DataFrame | None:
@@ -70,13 +80,19 @@ class FileReader:
         return query_keys(rows)
 
     def rejected(self, channel: Channel, tables: Sequence[str]) -> list[DataFrame]:
-        """Return the rejected rows of ``orders``, ``lines`` or both."""
-        raw = {"orders": self._inputs.orders[channel.name], "lines": self._inputs.lines[channel.name]}
+        """Return the rejected rows of ``orders``, ``lines`` and ``customer mapping``, those that are named."""
+        raw = raw_tables(self._inputs, channel.name)
         return [sources.read_rejected(self._spark, raw[name], self._timezone) for name in tables]
 
     def accounts(self) -> list[Account]:
-        """Return no accounts: ``order_features`` counts every row of the files."""
-        return []
+        """Return the account of the customer mapping, where this reader counted it."""
+        counts = self._metrics.counts(MAPPING)
+        return [Account.of(MAPPING, counts, MAPPING_REASONS)] if counts else []
+
+
+def raw_tables(inputs: RawInputs, channel: str) -> dict[str, RawTable]:
+    """The raw tables that a channel reads, by the names of their accounts."""
+    return {"orders": inputs.orders[channel], "lines": inputs.lines[channel], MAPPING: inputs.customer_mapping}
 
 
 def query_keys(queries: DataFrame) -> DataFrame:

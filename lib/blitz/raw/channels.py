@@ -3,7 +3,7 @@
 No other module asks for a channel by name to find out what it can do; docs/architecture.md says how to add one.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pyspark.sql import Column
@@ -36,6 +36,8 @@ class Channel:
         ``time`` and ``amount`` decide between repeated orders; ``store``, ``item``, ``quantity`` and ``price`` are
         columns of orders and lines, ``header`` and ``choice`` of the choice file. ``net_price`` plus the discount is
         the price without taxes; ``missing_prices_are_zero``: null amounts count as 0 in it.
+
+    ``day_starts``: minutes after midnight at which the business day of an in-store key starts; see ``channel_of``.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Channel:
     choice: str
     net_price: str
     missing_prices_are_zero: bool
+    day_starts: int = 0
 
     @property
     def is_local(self) -> bool:
@@ -72,15 +75,26 @@ class Channel:
 
     def order_key(self) -> Column:
         """The key of an order among the channel's orders (bigint ``id``, or invoice, store and local date as text)."""
-        return _key(self.key_columns)
+        return self._key(self.key_columns)
 
     def line_key(self) -> Column:
         """The key of the order that a line belongs to, comparable with ``order_key``."""
-        return _key(self.line_key_columns)
+        return self._key(self.line_key_columns)
+
+    def published_key(self) -> Column:
+        """The key of an order among the channel's published order features, comparable with ``order_key``."""
+        return self._key(self.published_key_columns)
+
+    def _key(self, columns: tuple[str, ...]) -> Column:
+        if len(columns) == 1:
+            return F.col(columns[0])
+        invoice, store, time = map(F.col, columns)
+        return instore_key(invoice, store, business_time(time, self.day_starts))
 
 
-def _key(columns: tuple[str, ...]) -> Column:
-    return F.col(columns[0]) if len(columns) == 1 else instore_key(*map(F.col, columns))
+def business_time(local_time: Column, day_starts: int) -> Column:
+    """A local time moved so that its date is the business day that it belongs to; ``day_starts`` in minutes."""
+    return local_time - F.expr(f"INTERVAL '{day_starts}' MINUTE") if day_starts else local_time
 
 
 def instore_key(invoice: Column, store: Column, local_time: Column) -> Column:
@@ -164,3 +178,9 @@ CHANNELS = {
     )
 }
 (USER_CHANNEL,) = [channel for channel in CHANNELS.values() if channel.defines_users]
+
+
+def channel_of(name: str, day_starts: int) -> Channel:
+    """The channel, its in-store business days starting so many minutes after midnight."""
+    channel = CHANNELS[name]
+    return replace(channel, day_starts=day_starts) if channel.times_are_local else channel

@@ -4,7 +4,9 @@ Each line is a record. Lines without quotes, and lines whose quotes enclose enti
 the few others (too many or too few cells, stray quotes) are parsed one by one, by the same rules as in Spark.
 """
 
+import csv
 import gzip
+import io
 import re
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
@@ -19,7 +21,8 @@ FILE = "_file"  # the file that a row comes from
 CHUNK = 8 << 20
 _BLANK = "".join(map(chr, range(33)))  # what Spark trims around a cell
 _BLANK_BYTES = _BLANK.encode()
-_REGULAR = r'^(?:[^",]*|"(?:[^"]|"")*")(?:,(?:[^",]*|"(?:[^"]|"")*"))*$'
+# Each cell is enclosed in quotes or has none; SEP is the separator.
+_REGULAR = r'^(?:[^"SEP]*|"(?:[^"]|"")*")(?:[SEP](?:[^"SEP]*|"(?:[^"]|"")*"))*$'
 
 
 def cell_names(width: int) -> list[str]:
@@ -69,41 +72,41 @@ def unzipped(source: BinaryIO) -> BinaryIO:
     return gzip.GzipFile(fileobj=source, mode="rb")  # type: ignore[return-value]
 
 
-def batches(chunks: Iterator[bytes], width: int) -> Iterator[pa.RecordBatch]:
+def batches(chunks: Iterator[bytes], width: int, separator: str = ",") -> Iterator[pa.RecordBatch]:
     """The rows of chunks of complete lines, in no fixed order."""
     for chunk in chunks:
         if not chunk:
             continue
         try:
-            yield from _batches(chunk, width)
+            yield from _batches(chunk, width, separator)
         except (pa.ArrowInvalid, UnicodeDecodeError):  # text that is not UTF-8: like Spark, replace what cannot be read
-            yield from _batches(chunk.decode("utf-8", "replace").encode(), width)
+            yield from _batches(chunk.decode("utf-8", "replace").encode(), width, separator)
 
 
-def _batches(chunk: bytes, width: int) -> Iterator[pa.RecordBatch]:
+def _batches(chunk: bytes, width: int, separator: str) -> Iterator[pa.RecordBatch]:
     others: list[str] = []
     tables: list[pa.Table] = []
     if b'"' in chunk or width == 1:
-        plain, quoted, others = _sorted_lines(chunk)
-        tables = [_parsed(plain, width, None, others), _parsed(quoted, width, '"', others)]
+        plain, quoted, others = _sorted_lines(chunk, separator)
+        tables = [_parsed(plain, width, separator, None, others), _parsed(quoted, width, separator, '"', others)]
     else:
-        tables = [_parsed(chunk, width, None, others)]
-    rows = [cells(line) for line in others if line.strip(_BLANK)]
+        tables = [_parsed(chunk, width, separator, None, others)]
+    rows = [cells(line, separator) for line in others if line.strip(_BLANK)]
     tables.append(_table([[_at(row, at) for row in rows] for at in range(width + len(EXTRA))], width))
     yield from pa.concat_tables(tables).combine_chunks().to_batches()
 
 
-def _sorted_lines(chunk: bytes) -> tuple[bytes, bytes, list[str]]:
+def _sorted_lines(chunk: bytes, separator: str) -> tuple[bytes, bytes, list[str]]:
     """(lines without quotes, lines whose quotes enclose entire cells, all others); blank lines are left out."""
     lines = [line for line in chunk.splitlines() if line.strip(_BLANK_BYTES)]
     plain = b"\n".join(line for line in lines if b'"' not in line)
     quoted = [line for line in lines if b'"' in line]
-    regular = pc.match_substring_regex(pa.array(quoted, pa.string()), _REGULAR).to_pylist()
+    regular = pc.match_substring_regex(pa.array(quoted, pa.string()), _REGULAR.replace("SEP", separator)).to_pylist()
     enclosed = b"\n".join(line for line, is_regular in zip(quoted, regular, strict=True) if is_regular)
     return plain, enclosed, [line.decode() for line, is_regular in zip(quoted, regular, strict=True) if not is_regular]
 
 
-def _parsed(data: bytes, width: int, quote: str | None, others: list[str]) -> pa.Table:
+def _parsed(data: bytes, width: int, separator: str, quote: str | None, others: list[str]) -> pa.Table:
     """The lines with exactly ``width`` cells as a table; ``others`` gets the rest."""
     if not data:
         return cell_schema(width).empty_table()
@@ -116,7 +119,9 @@ def _parsed(data: bytes, width: int, quote: str | None, others: list[str]) -> pa
     table = pa_csv.read_csv(
         pa.BufferReader(data),
         pa_csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names),
-        pa_csv.ParseOptions(quote_char=quote or False, double_quote=quote is not None, invalid_row_handler=keep),
+        pa_csv.ParseOptions(
+            delimiter=separator, quote_char=quote or False, double_quote=quote is not None, invalid_row_handler=keep
+        ),
         pa_csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()),
             null_values=[""],
@@ -136,7 +141,18 @@ def _at(row: Sequence[str | None], at: int) -> str | None:
     return row[at] if at < len(row) else None
 
 
-def cells(line: str) -> list[str | None]:
+def records(text: str, width: int, separator: str) -> Iterator[pa.RecordBatch]:
+    """The rows of a file in which a record may go on in the next line inside quotes, without the first: the header."""
+    rows = [
+        [cell.strip(_BLANK) or None for cell in row]
+        for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    ]
+    with_values = [row for row in rows if any(row)][1:]
+    columns = [[_at(row, at) for row in with_values] for at in range(width + len(EXTRA))]
+    yield from _table(columns, width).to_batches()
+
+
+def cells(line: str, separator: str = ",") -> list[str | None]:
     """The cells of one line; null where empty.
 
     A quoted cell may contain commas and doubled quotes. Where text follows its closing quote, the cell ends at the next
@@ -145,26 +161,26 @@ def cells(line: str) -> list[str | None]:
     found: list[str | None] = []
     at = 0
     while True:
-        while at < len(line) and line[at] in _BLANK:
+        while at < len(line) and line[at] in _BLANK and line[at] != separator:
             at += 1
-        value, at = _quoted(line, at) if line[at : at + 1] == '"' else _unquoted(line, at)
+        value, at = _quoted(line, at, separator) if line[at : at + 1] == '"' else _unquoted(line, at, separator)
         found.append(value or None)
         if at >= len(line):
             return found
         at += 1  # the comma
 
 
-def _unquoted(line: str, at: int) -> tuple[str, int]:
-    end = line.find(",", at)
+def _unquoted(line: str, at: int, separator: str) -> tuple[str, int]:
+    end = line.find(separator, at)
     end = len(line) if end < 0 else end
     return line[at:end].rstrip(_BLANK), end
 
 
-def _quoted(line: str, at: int) -> tuple[str, int]:
+def _quoted(line: str, at: int, separator: str) -> tuple[str, int]:
     closing = re.compile(r'"((?:[^"]|"")*)(")?').match(line, at)
     assert closing
     content = closing[1].replace('""', '"')
     if closing[2] is None:
         return content or '"', len(line)
-    rest, end = _unquoted(line, closing.end())
+    rest, end = _unquoted(line, closing.end(), separator)
     return (f'"{content}"{rest}' if rest else content), end

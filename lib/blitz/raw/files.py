@@ -1,21 +1,21 @@
-"""What stands in the raw files, found on the driver before any job starts: paths, columns, physical types."""
+"""What is in the raw files, found on the driver before any job starts: paths, columns, physical types."""
 
 import csv
-import difflib
-import io
 import zlib
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from blitz import storage
 from blitz.errors import InputError, StorageError, by_reason
+from blitz.raw import folders
+from blitz.raw.headers import csv_header, is_csv, match_columns
+from blitz.raw.parquet_schema import parquet_columns
 from blitz.raw.specs import Kind, TableSpec
+from blitz.raw.tables import PLAIN, FileGroup, RawColumn, RawTable, ReadOptions, grouped
 
-HEADER_BYTES = 1 << 20  # a header line longer than this is no header
 FOOTER_THREADS = 16
 
 # Physical types that a column of each kind may have. CSV columns are all "text".
@@ -31,197 +31,146 @@ ALLOWED = {
     Kind.LOCAL: _TIMES,
     Kind.AS_IS: _NUMERIC | _TIMES | {"boolean"},
 }
+# What a damaged file, or one that is not what its name says, raises: pyarrow's own errors are of several classes.
+_DAMAGED = (pa.ArrowException, OSError, EOFError, UnicodeError, csv.Error, zlib.error)
 
 
 @dataclass(frozen=True)
-class RawColumn:
-    """A column as a file holds it: name, physical type, Spark DDL type to read it with, its place in a CSV line."""
+class Source:
+    """A table to be found: its spec, its configured path, and how the config says that it is written.
 
-    name: str
-    physical: str
-    ddl: str = "string"
-    position: int | None = None
-
-    @property
-    def cell(self) -> str:
-        """The column's name in the DataFrame that reads it; CSV columns go by place, whatever the header says."""
-        return self.name if self.position is None else f"c{self.position}"
-
-
-@dataclass(frozen=True)
-class FileGroup:
-    """Files of one table that can be read with one schema; ``width`` is the number of columns in a CSV header."""
-
-    format: str
-    columns: tuple[RawColumn, ...]
-    width: int
-    paths: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class RawTable:
-    """A raw table that is ready to be read: ``path`` as configured, its files grouped by schema."""
+    ``is_small``: a mapping file, which is read on the driver with an encoding of its own.
+    """
 
     spec: TableSpec
     path: str
-    groups: tuple[FileGroup, ...]
-    files: tuple[storage.FileInfo, ...] = field(repr=False, default=())
-
-    def only(self, paths: Collection[str]) -> "RawTable":
-        """Some files of the table, to be read with the types of all."""
-        groups = tuple(replace(g, paths=tuple(path for path in g.paths if path in paths)) for g in self.groups)
-        return replace(self, groups=groups, files=tuple(info for info in self.files if info.path in paths))
-
-    def from_folders(self, folders: Iterable[str]) -> "RawTable":
-        """The table, read from the files of other folders. Raises as ``resolve`` does."""
-        parts = resolve([(self.spec, folder) for folder in folders])
-        groups = grouped(group for part in parts for group in part.groups)
-        return replace(self, groups=groups, files=tuple(info for part in parts for info in part.files))
+    options: ReadOptions = PLAIN
+    is_small: bool = False
 
 
-def resolve(tables: Iterable[tuple[TableSpec, str]]) -> list[RawTable]:
-    """Find the files of each (spec, path) and check their columns (contract: inputs).
+@dataclass(frozen=True)
+class _Shape:
+    """One file: its schema, None for an empty one; whether it has rows."""
 
-    Returns the tables in the order given. Raises InputError listing every missing path, column and wrong type at once.
+    group: FileGroup | None
+    has_rows: bool
+
+
+def resolve(tables: Iterable[Source | tuple[TableSpec, str]], *, allow_repeated_files: bool = False) -> list[RawTable]:
+    """Find the files of each table and check their columns (docs/contract.md, sections 2 and 9).
+
+    Returns the tables in the order given. Raises InputError listing every missing path, column, wrong type, damaged
+    and repeated file at once.
     """
-    problems: list[str] = []
-    unlisted: dict[str, list[str]] = {}
-    found = [_resolve_one(spec, path, problems, unlisted) for spec, path in tables]
-    problems += by_reason(unlisted)
-    if problems:
-        raise InputError("the raw data cannot be read:\n" + "\n".join(f"  - {p}" for p in dict.fromkeys(problems)))
+    found, problems = attempt(
+        [each if isinstance(each, Source) else Source(*each) for each in tables], allow_repeated_files
+    )
+    raise_if_any(problems)
     return found
 
 
-def _resolve_one(spec: TableSpec, path: str, problems: list[str], unlisted: dict[str, list[str]]) -> RawTable:
+def raise_if_any(problems: list[str]) -> None:
+    """Raise InputError listing the problems, where there are any."""
+    if problems:
+        raise InputError("the raw data cannot be read:\n" + "\n".join(f"  - {p}" for p in dict.fromkeys(problems)))
+
+
+def attempt(tables: Iterable[Source], allow_repeated_files: bool = False) -> tuple[list[RawTable], list[str]]:
+    """``resolve``, but what is wrong is returned next to the tables: one with a problem lacks files."""
+    problems: list[str] = []
+    unlisted: dict[str, list[str]] = {}
+    found = [_resolve_one(source, allow_repeated_files, problems, unlisted) for source in tables]
+    return found, problems + by_reason(unlisted)
+
+
+def from_folders(table: RawTable, paths: Iterable[str]) -> RawTable:
+    """The table, read from the files of other folders. Raises as ``resolve`` does."""
+    parts = resolve([(table.spec, folder) for folder in paths], allow_repeated_files=True)
+    groups = grouped(group for part in parts for group in part.groups)
+    return replace(table, groups=groups, files=tuple(info for part in parts for info in part.files))
+
+
+def _resolve_one(source: Source, allow_repeated: bool, problems: list[str], unlisted: dict[str, list[str]]) -> RawTable:
     """The table; what is wrong with it goes to ``problems``, or by reason to ``unlisted`` where its storage cannot be
     used at all."""
+    spec, path = source.spec, source.path
+    nothing = RawTable(spec, path, (), options=source.options)
     try:
         files = tuple(storage.list_files(path))
+        managed = folders.managed_table(path, files)
     except StorageError as error:
         unlisted.setdefault(error.reason, []).append(path)
-        return RawTable(spec, path, ())
+        return nothing
     except InputError as error:
         problems.append(str(error))
-        return RawTable(spec, path, ())
-    if not files:
+        return nothing
+    if managed:
+        problems.append(f"{path} ({spec.name}): {managed}")
+        return nothing
+    with ThreadPoolExecutor(FOOTER_THREADS) as pool:
+        shapes = list(pool.map(lambda info: _shape(info.path, source), files))
+    wrong = [shape for shape in shapes if isinstance(shape, str)]
+    problems += wrong
+    read = [(info, shape) for info, shape in zip(files, shapes, strict=True) if isinstance(shape, _Shape)]
+    full = [(info, shape.group) for info, shape in read if shape.group is not None]
+    if not full and not wrong:
         hidden = "; empty files and names that begin with '_' or '.' do not count"
         problems.append(f"{path}: no data file found for {spec.name}{hidden if storage.exists(path) else ''}")
-        return RawTable(spec, path, ())
-    with ThreadPoolExecutor(FOOTER_THREADS) as pool:
-        shapes = list(pool.map(lambda info: _shape(info.path, spec), files))
-    problems += [shape for shape in shapes if isinstance(shape, str)]
-    read = zip(files, shapes, strict=True)
-    groups = grouped(replace(shape, paths=(info.path,)) for info, shape in read if not isinstance(shape, str))
-    return RawTable(spec, path, groups, files)
+    if not allow_repeated and not source.is_small:
+        problems += _repetitions(spec, [info for info, shape in read if shape.has_rows])
+    groups = grouped(replace(group, paths=(info.path,)) for info, group in full)
+    return RawTable(spec, path, groups, files, source.options)
 
 
-def grouped(groups: Iterable[FileGroup]) -> tuple[FileGroup, ...]:
-    """The groups, those that can be read with one schema as one."""
-    paths: dict[FileGroup, list[str]] = {}
-    for group in groups:
-        paths.setdefault(replace(group, paths=()), []).extend(group.paths)
-    return tuple(replace(shape, paths=tuple(found)) for shape, found in paths.items())
+def _repetitions(spec: TableSpec, files: list[storage.FileInfo]) -> list[str]:
+    return [
+        f"{other} ({spec.name}): has the same content as {first}, so its rows would count twice; "
+        "remove one of them, or set run.allow_repeated_files"
+        for first, other in folders.repeated_files(files)
+    ]
 
 
-def _shape(path: str, spec: TableSpec) -> FileGroup | str:
-    """The schema of one file as far as ``spec`` reads it, or what is wrong with it."""
+def _shape(path: str, source: Source) -> _Shape | str:
+    """The schema of one file as far as the spec reads it, or what is wrong with it."""
+    wanted = [field.name for field in source.spec.fields]
     try:
-        if path.lower().endswith((".csv", ".csv.gz", ".txt")):
-            names = csv_header(path)
-            columns = [RawColumn(name, "text", position=at) for at, name in enumerate(names)]
-            group = FileGroup("csv", tuple(columns), len(names))
-        else:
-            columns = sorted(parquet_columns(path), key=lambda column: column.name)
-            group = FileGroup("parquet", tuple(columns), width=0)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError, csv.Error, zlib.error) as error:
-        reason = str(error).splitlines()[0][:200]
-        return f"{path}: cannot be read as {'CSV' if '.csv' in path.lower() else 'Parquet'}: {reason}"
-    return _keep_needed(path, spec, group)
+        if not is_csv(path):
+            columns, rows = parquet_columns(path)
+            group = FileGroup("parquet", tuple(sorted(columns, key=lambda column: column.name)), width=0)
+            return _keep_needed(path, source, group, rows > 0)
+        header = csv_header(path, wanted, allow_wide=source.is_small)
+        if header is None:
+            return _Shape(None, False)
+        columns = [RawColumn(name, "text", position=at) for at, name in enumerate(header.names)]
+        group = FileGroup("csv", tuple(columns), len(columns), (), header.separator, source.options.multi_line)
+        return _keep_needed(path, source, group, not header.is_all)
+    except InputError as error:
+        return str(error)
+    except _DAMAGED as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        return f"{path}: cannot be read as {'CSV' if is_csv(path) else 'Parquet'}: {reason}"
 
 
-def _keep_needed(path: str, spec: TableSpec, group: FileGroup) -> FileGroup | str:
+def _keep_needed(path: str, source: Source, group: FileGroup, has_rows: bool) -> _Shape | str:
     names = [column.name for column in group.columns]
-    wrong = []
-    for wanted in spec.fields:
-        if wanted.name not in names:
-            near = difflib.get_close_matches(wanted.name, names, n=1, cutoff=0.6)
-            wrong.append(f"column {wanted.name!r} is missing" + (f" (is it {near[0]!r}?)" if near else ""))
-        elif names.count(wanted.name) > 1:
-            wrong.append(f"column {wanted.name!r} stands there {names.count(wanted.name)} times")
-        else:
-            column = group.columns[names.index(wanted.name)]
-            twins = [name for name in names if name != wanted.name and name.lower() == wanted.name.lower()]
-            if twins and group.format == "parquet":  # CSV columns go by place
-                wrong.append(
-                    f"columns {wanted.name!r} and {twins[0]!r} differ in case alone: Spark cannot tell them apart"
-                )
-            if column.physical not in ALLOWED[wanted.kind]:
-                wrong.append(f"column {wanted.name!r} is {column.ddl}, which cannot be read as {wanted.kind.value}")
+    given = folders.partition_columns(source.path, path)
+    places, wrong = match_columns([f.name for f in source.spec.fields], [*names, *(n for n in given if n not in names)])
+    available = [*group.columns, *(_constant(name, value) for name, value in given.items() if name not in names)]
+    needed = []
+    for wanted in source.spec.fields:
+        if wanted.name not in places:
+            continue
+        column = available[places[wanted.name]]
+        twins = [name for name in names if name != column.name and name.lower() == column.name.lower()]
+        if twins and group.format == "parquet":  # CSV columns go by place
+            wrong.append(f"columns {column.name!r} and {twins[0]!r} differ in case alone: Spark cannot tell them apart")
+        if column.physical not in ALLOWED[wanted.kind]:
+            wrong.append(f"column {wanted.name!r} is {column.ddl}, which cannot be read as {wanted.kind.value}")
+        needed.append(replace(column, name=wanted.name, source=None if column.name == wanted.name else column.name))
     if wrong:
-        return f"{path} ({spec.name}): " + "; ".join(wrong)
-    needed = {wanted.name for wanted in spec.fields}
-    return FileGroup(group.format, tuple(c for c in group.columns if c.name in needed), group.width)
+        return f"{path} ({source.spec.name}): " + "; ".join(wrong)
+    return _Shape(replace(group, columns=tuple(needed)), has_rows)
 
 
-def csv_header(path: str) -> list[str]:
-    """The trimmed column names of a CSV file: its first line that is not empty."""
-    head = storage.read_bytes(path, limit=HEADER_BYTES)
-    if path.lower().endswith(".gz"):
-        head = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(head, HEADER_BYTES)
-    text = head.decode("utf-8-sig", errors="replace")
-    rows = csv.reader(io.StringIO(text, newline=""))
-    header = next((row for row in rows if any(cell.strip() for cell in row)), None)
-    if header is None:
-        raise csv.Error("no header line")
-    return [name.strip() for name in header]
-
-
-def parquet_columns(path: str) -> list[RawColumn]:
-    """The columns of a Parquet file, from its footer alone."""
-    with storage.open_input(path) as source, pq.ParquetFile(source) as file:
-        schema = file.schema_arrow
-        physical = {
-            file.schema.column(at).path: file.schema.column(at).physical_type for at in range(len(file.schema.names))
-        }
-    return [RawColumn(f.name, *_physical(f.type, physical.get(f.name, ""))) for f in schema]
-
-
-def _physical(kind: pa.DataType, stored: str) -> tuple[str, str]:
-    """(physical type, Spark DDL type that reads it without loss) of an Arrow type."""
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    if pa.types.is_timestamp(kind):
-        if stored == "INT96":
-            return "instant", "timestamp"
-        if kind.unit == "ns":  # read as its integer: Spark has no nanosecond type
-            return ("nanos" if kind.tz else "nanos_local"), "bigint"
-        return ("instant", "timestamp") if kind.tz else ("local", "timestamp_ntz")
-    if pa.types.is_integer(kind):
-        return "integer", _INTEGERS[str(kind)]
-    if pa.types.is_decimal(kind):
-        return "decimal", f"decimal({kind.precision},{kind.scale})"
-    simple = _SIMPLE.get(str(kind))
-    return simple if simple else ("other", str(kind))
-
-
-_INTEGERS = {
-    "int8": "tinyint",
-    "int16": "smallint",
-    "int32": "int",
-    "int64": "bigint",
-    "uint8": "smallint",
-    "uint16": "int",
-    "uint32": "bigint",
-    "uint64": "decimal(20,0)",
-}
-_SIMPLE = {
-    "bool": ("boolean", "boolean"),
-    "float": ("float", "float"),
-    "double": ("float", "double"),
-    "string": ("text", "string"),
-    "large_string": ("text", "string"),
-    "binary": ("text", "string"),
-    "date32[day]": ("date", "date"),
-    "null": ("null", "string"),
-}
+def _constant(name: str, value: str | None) -> RawColumn:
+    return RawColumn(name, "null") if value is None else RawColumn(name, "text", constant=value)

@@ -1,18 +1,23 @@
-"""The raw tables of a config, found and checked before any job starts (contract: inputs)."""
+"""The raw tables of a config, found and checked before any job starts (docs/contract.md, sections 2 and 9)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from blitz.config import FeaturePipeline
+from blitz.config.models import InstoreChannel
+from blitz.errors import InputError
 from blitz.raw.channels import CHANNELS
-from blitz.raw.files import RawTable, resolve
+from blitz.raw.files import Source, attempt, raise_if_any
 from blitz.raw.mappings import Mappings, load_mappings
-from blitz.raw.specs import CATEGORIES, CHOICES, CUSTOMER_MAPPING, ORDER_QUERIES, STORE_CODES, STORES, TableSpec
+from blitz.raw.specs import CATEGORIES, CHOICES, CUSTOMER_MAPPING, ORDER_QUERIES, STORE_CODES, STORES
+from blitz.raw.tables import RawTable, ReadOptions
+
+_SMALL = ("store_codes", "stores", "categories", "choices")
 
 
 @dataclass(frozen=True)
 class RawInputs:
-    """The raw tables of some channels, and the mapping files that all channels share."""
+    """The raw tables of some channels, and the mapping files that all channels share; the small ones are read."""
 
     orders: dict[str, RawTable]
     lines: dict[str, RawTable]
@@ -22,47 +27,76 @@ class RawInputs:
     stores: RawTable
     categories: RawTable
     choices: RawTable
+    small: Mappings
 
     def mappings(self) -> Mappings:
-        """The small mappings, read now."""
-        return load_mappings(self.store_codes, self.stores, self.categories, self.choices)
+        """The small mappings, as they were when the files were found."""
+        return self.small
 
 
-def raw_inputs(config: FeaturePipeline, channels: Iterable[str]) -> RawInputs:
-    """Find the files of the channels and of the mappings and check their columns.
+def raw_inputs(config: FeaturePipeline, channels: Iterable[str], allow_repeated_files: bool = False) -> RawInputs:
+    """Find the files of the channels and of the mappings, check their columns and read the small mappings.
 
-    Raises InputError listing every missing path, column and wrong type at once.
+    Raises InputError listing every missing path, column, wrong type, damaged and repeated file at once.
     """
-    wanted: dict[tuple[str, str], tuple[TableSpec, str]] = {}
-    for name in channels:
-        channel = CHANNELS[name]
-        if name == "instore":
-            wanted["orders", name] = (channel.orders, config.instore.orders_file_pattern)
-            wanted["lines", name] = (channel.lines, config.instore.order_items_file_pattern)
-            continue
-        paths = config.ownapp if name == "ownapp" else config.swiggy
-        wanted["orders", name] = (channel.orders, paths.orders_data_path)
-        wanted["lines", name] = (channel.lines, paths.order_items_data_path)
-        if paths.has_query:
-            wanted["queries", name] = (ORDER_QUERIES, paths.orderqueries_path)
-    common = config.common
-    shared = {
-        "customer_mapping": (CUSTOMER_MAPPING, common.mapping_file),
-        "store_codes": (STORE_CODES, common.store_mds_dsr_path),
-        "stores": (STORES, common.store_master_path),
-        "categories": (CATEGORIES, common.categories_path),
-        "choices": (CHOICES, common.clear_master_path),
-    }
-    tables = resolve([*wanted.values(), *shared.values()])
+    channels = list(channels)
+    wanted = {(kind, name): source for name in channels for kind, source in _of_channel(config, name).items()}
+    shared = _shared(config)
+    tables, problems = attempt([*wanted.values(), *shared.values()], allow_repeated_files)
     found = dict(zip(wanted, tables, strict=False))
     per_kind = {
         kind: {name: table for (each, name), table in found.items() if each == kind}
         for kind in ("orders", "lines", "queries")
     }
     mappings = dict(zip(shared, tables[len(wanted) :], strict=True))
-    return RawInputs(per_kind["orders"], per_kind["lines"], per_kind["queries"], **mappings)
+    small = _read_small(mappings, problems)
+    raise_if_any(problems)
+    assert small is not None
+    return RawInputs(per_kind["orders"], per_kind["lines"], per_kind["queries"], **mappings, small=small)
+
+
+def _read_small(mappings: dict[str, RawTable], problems: list[str]) -> Mappings | None:
+    """The small mappings; None where one of them was not found. What is wrong in them goes to ``problems``."""
+    tables = [mappings[name] for name in _SMALL]
+    if not all(table.groups for table in tables):
+        return None
+    try:
+        return load_mappings(*tables)
+    except InputError as error:
+        problems += str(error).splitlines()
+        return None
+
+
+def _of_channel(config: FeaturePipeline, name: str) -> dict[str, Source]:
+    """The raw tables of a channel by kind: orders, lines and, where it has them, queries."""
+    section, channel, options = config.channel(name), CHANNELS[name], _options(config, name)
+    found = {
+        "orders": Source(channel.orders, section.orders_path, options),
+        "lines": Source(channel.lines, section.lines_path, options),
+    }
+    return found | ({"queries": Source(ORDER_QUERIES, section.queries_path)} if section.queries_path else {})
+
+
+def _options(config: FeaturePipeline, name: str) -> ReadOptions:
+    section = config.channel(name)
+    if not isinstance(section, InstoreChannel):
+        return ReadOptions()
+    return ReadOptions(section.time_format, f"{name}.time_format", section.multi_line)
+
+
+def _shared(config: FeaturePipeline) -> dict[str, Source]:
+    common = config.common
+    key, multi_line = "common.mapping_date_format", config.instore.multi_line
+    options = ReadOptions(common.mapping_date_format, key, multi_line, common.business_day_minutes)
+    return {
+        "customer_mapping": Source(CUSTOMER_MAPPING, common.mapping_file, options),
+        "store_codes": Source(STORE_CODES, common.store_mds_dsr_path, is_small=True),
+        "stores": Source(STORES, common.store_master_path, is_small=True),
+        "categories": Source(CATEGORIES, common.categories_path, is_small=True),
+        "choices": Source(CHOICES, common.clear_master_path, is_small=True),
+    }
 
 
 def menu_inputs(config: FeaturePipeline) -> Mappings:
-    """The small mappings alone, for a customer job of its own."""
+    """The small mappings alone, for a customer job of its own. Raises InputError as ``raw_inputs`` does."""
     return raw_inputs(config, ()).mappings()

@@ -3,22 +3,16 @@
 They hold thousands of rows, not millions: every later step gets them as one broadcast table with one row per key.
 """
 
-import io
-import warnings
-import zlib
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import pandas as pd
-import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 
-from blitz import storage
 from blitz.errors import InputError
 from blitz.raw.channels import Channel
-from blitz.raw.files import RawTable
 from blitz.raw.menu import BITS, EXCLUDED_CATEGORY, Category, Menu
-from blitz.raw.specs import Kind
+from blitz.raw.small_files import read_small
+from blitz.raw.tables import RawTable
 
 
 @dataclass(frozen=True)
@@ -33,58 +27,32 @@ class Mappings:
     conflicts: dict[str, int]
 
 
-def read_small(table: RawTable) -> pd.DataFrame:
-    """A small mapping file as trimmed text columns, with empty as null; codes without a trailing ``.0``, ids as digits
-    without leading zeros (null where they are no whole number), so that one id is one text.
-
-    Raises InputError where a file is no CSV in UTF-8, or a line has values behind the header's last column.
-    """
-    parts = []
-    for info in table.files:
-        if info.path.lower().endswith((".csv", ".csv.gz", ".txt")):
-            part = _read_csv(info.path)
-        else:
-            with storage.open_input(info.path) as source:
-                part = pq.read_table(source).to_pandas().astype("object")
-        part.columns = [str(name).strip() for name in part.columns]
-        parts.append(part[[field.name for field in table.spec.fields]])
-    rows = pd.concat(parts, ignore_index=True)
-    for field in table.spec.fields:
-        text = rows[field.name].where(rows[field.name].notna(), "").astype(str).str.strip()
-        if field.kind in (Kind.ID, Kind.CODE):
-            text = text.str.replace(r"^([+-]?\d+)\.0*$", r"\1", regex=True)
-        if field.kind is Kind.ID:
-            text = text.str.replace(r"^\+?0*(?=\d)", "", regex=True).where(text.str.fullmatch(r"[+-]?\d{1,19}"), "")
-        rows[field.name] = text.mask(text == "", None)
-    return rows
-
-
-def _read_csv(path: str) -> pd.DataFrame:
-    """A CSV file as text; short lines end in nulls, and a line may end in one comma too many."""
-    compression: Literal["gzip"] | None = "gzip" if path.lower().endswith(".gz") else None
-    options: dict[str, Any] = {"dtype": str, "encoding": "utf-8-sig", "keep_default_na": False}
-    data = io.BytesIO(storage.read_bytes(path))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # values behind the header's last column
-            # By default pandas takes the first column for an index where all lines are longer than the header.
-            return pd.read_csv(data, compression=compression, index_col=False, **options)
-    except (pd.errors.ParserError, pd.errors.ParserWarning, UnicodeDecodeError, zlib.error, EOFError) as error:
-        reason = str(error).strip().splitlines()[0].removeprefix("Error tokenizing data. C error: ")
-        raise InputError(f"{path}: cannot be read as CSV: {reason}; write it again, in UTF-8") from error
-
-
 def load_mappings(store_codes: RawTable, stores: RawTable, categories: RawTable, choices: RawTable) -> Mappings:
-    """Read the four small mapping files and resolve repeated and conflicting keys, the same way every run."""
-    codes = _first_per_key(read_small(store_codes), "MDS ID")
-    store_rows = _first_per_key(read_small(stores), "Store Code")
-    category_rows = read_small(categories)
+    """Read the four small mapping files and resolve repeated and conflicting keys, the same way every run.
+
+    Raises InputError listing what is wrong with any of the files.
+    """
+    code_rows, store_rows, category_rows, choice_rows = _read_all(store_codes, stores, categories, choices)
+    codes, code_conflicts = _first_per_key(code_rows, "MDS ID")
+    per_store, store_conflicts = _first_per_key(store_rows, "Store Code")
     conflicts = {
-        "store_codes": codes[1],
-        "stores": store_rows[1],
+        "store_codes": code_conflicts,
+        "stores": store_conflicts,
         "categories": sum(_first_per_key(_categories_by(category_rows, key), key)[1] for key in _CATEGORY_KEYS),
     }
-    return Mappings(store_rows[0], codes[0], category_rows, read_small(choices), _menu(category_rows), conflicts)
+    return Mappings(per_store, codes, category_rows, choice_rows, _menu(category_rows), conflicts)
+
+
+def _read_all(*tables: RawTable) -> list[pd.DataFrame]:
+    frames, problems = [], []
+    for table in tables:
+        try:
+            frames.append(read_small(table))
+        except InputError as error:
+            problems.append(str(error))
+    if problems:
+        raise InputError("\n".join(problems))
+    return frames
 
 
 _CATEGORY_KEYS = ("item_id_id", "ProductCode")

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from blitz import storage
 from blitz.raw.csv_cells import FILE, cell_names
-from blitz.raw.files import FileGroup, RawColumn
+from blitz.raw.tables import FileGroup, RawColumn
 from blitz.spark.columns import named, quoted
 from blitz.spark.engine import SAIL, SPARK, engine_of, path_to_read
 from blitz.storage.frames import read_parquet
@@ -41,6 +41,8 @@ def raw_cells(spark: SparkSession, group: FileGroup, file: FileColumn | None = N
 
 def cell_of(column: RawColumn) -> Column:
     """The raw value of a column of ``raw_cells``."""
+    if column.constant is not None:
+        return F.lit(column.constant)
     if column.physical == "null":  # a column of nulls that the writer gave no type
         return F.lit(None).cast("string")
     return named(column.cell)
@@ -54,6 +56,7 @@ def _read_with_spark(spark: SparkSession, group: FileGroup, file: FileColumn | N
         names = [*cell_names(group.width), _UNREAD]
         schema = ", ".join(f"{name} string" for name in names)
         reader = spark.read.options(ignoreLeadingWhiteSpace=True, ignoreTrailingWhiteSpace=True)  # tabs, too
+        reader = reader.options(sep=group.separator, multiLine=group.multi_line)
         frame = reader.csv(paths, schema=schema, header=True, quote='"', escape='"', mode="PERMISSIVE")
     return RawCells(frame.withColumn(FILE, F.col(f"_metadata.file_{file}")) if file else frame, group)
 
@@ -81,5 +84,5 @@ _READERS: dict[str, Callable[[SparkSession, FileGroup, FileColumn | None], RawCe
 
 
 def _ddl(group: FileGroup) -> str:
-    held = [column for column in group.columns if column.physical != "null"]
-    return ", ".join(f"{quoted(column.cell)} {column.ddl}" for column in held)
+    stored = [column for column in group.columns if column.is_stored]
+    return ", ".join(f"{quoted(column.cell)} {column.ddl}" for column in stored)

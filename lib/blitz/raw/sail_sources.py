@@ -16,8 +16,8 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
 from blitz import storage
-from blitz.raw.csv_cells import FILE, batches, cell_schema, line_chunks, unzipped, without_header
-from blitz.raw.files import FileGroup, RawColumn
+from blitz.raw.csv_cells import FILE, batches, cell_schema, line_chunks, records, unzipped, without_header
+from blitz.raw.tables import FileGroup, RawColumn
 
 SPLIT = 16 << 20  # bytes of a CSV file that one task reads
 
@@ -43,7 +43,9 @@ def from_source(spark: SparkSession, group: FileGroup, file: str | None) -> Data
     request = {
         "paths": group.paths,
         "width": group.width,
-        "columns": [(c.name, c.physical, c.ddl, c.position) for c in group.columns if c.physical != "null"],
+        "separator": group.separator,
+        "multi_line": group.multi_line,
+        "columns": [(c.cell, c.physical, c.ddl, c.position) for c in group.columns if c.is_stored],
         "file": file,
     }
     return spark.read.format(source.name()).option("request", json.dumps(request)).load()
@@ -55,6 +57,8 @@ class Request:
 
     paths: tuple[str, ...]
     width: int
+    separator: str
+    multi_line: bool
     columns: tuple[RawColumn, ...]
     file: str | None
 
@@ -63,7 +67,7 @@ class Request:
         """The request in the options of a data source."""
         body = json.loads(options["request"])
         columns = tuple(RawColumn(*column) for column in body["columns"])
-        return cls(tuple(body["paths"]), body["width"], columns, body["file"])
+        return cls(tuple(body["paths"]), body["width"], body["separator"], body["multi_line"], columns, body["file"])
 
     def schema(self, cells: pa.Schema) -> pa.Schema:
         """The columns that are returned, given those of the cells."""
@@ -114,14 +118,23 @@ class _CsvReader(DataSourceReader):
 
     def partitions(self) -> Sequence[InputPartition]:
         sizes = {info.path: info.size for path in self.request.paths for info in storage.list_files(path)}
+        if self.request.multi_line:
+            return [FileRange(path) for path in self.request.paths]
         return [part for path in self.request.paths for part in _ranges(path, sizes.get(path, 0))]
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
         path, start, end = partition.value
         with storage.open_input(path) as source:
             content = unzipped(source) if _is_gzip(path) else source
+            if self.request.multi_line:
+                text = content.read().decode("utf-8-sig", "replace")
+                for batch in records(text, self.request.width, self.request.separator):
+                    yield self.request.rows(batch, path)
+                return
             chunks = line_chunks(content, start, end)
-            for batch in batches(chunks if start else without_header(chunks), self.request.width):
+            for batch in batches(
+                chunks if start else without_header(chunks), self.request.width, self.request.separator
+            ):
                 yield self.request.rows(batch, path)
 
 

@@ -99,8 +99,7 @@ INSTORE_ITEMS = TableSpec(
 CUSTOMER_MAPPING = TableSpec(
     "customer mapping",
     (
-        *_fields(Kind.TEXT, "customer_code_ty"),
-        *_fields(Kind.CODE, "invoice_no", "store_code"),
+        *_fields(Kind.CODE, "customer_code_ty", "invoice_no", "store_code"),
         *_fields(Kind.LOCAL, "invoice_date"),
     ),
 )

@@ -19,8 +19,8 @@ from blitz.pipelines.reader import FileReader, Reader
 from blitz.publish.months import month_of
 from blitz.publish.tables import inspect, read_output
 from blitz.raw.channels import Channel
-from blitz.raw.files import RawTable
 from blitz.raw.inputs import RawInputs
+from blitz.raw.tables import RawTable
 from blitz.refresh.copies import materialize_csv
 from blitz.refresh.keys import KeyFinder, UnreadFiles, files_with_keys
 from blitz.refresh.mapping import MappingRows

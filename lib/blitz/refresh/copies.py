@@ -10,8 +10,9 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from blitz.raw import typed_rows as sources
-from blitz.raw.files import RawTable
+from blitz.raw.files import from_folders
 from blitz.raw.specs import REASON, Kind
+from blitz.raw.tables import RawTable
 from blitz.refresh.state import TableCopy, output_files, typing_hash
 from blitz.spark.columns import named
 from blitz.storage.frames import write_parquet
@@ -28,7 +29,7 @@ def materialize_csv(
     """
     if any(group.format != "csv" for group in table.groups):
         return table, ()
-    files, typed_by = set(table.files), typing_hash(table.spec, timezone)
+    files, typed_by = set(table.files), typing_hash(table, timezone)
     copies = [copy for copy in before if copy.typed_by == typed_by and files.issuperset(copy.sources)]
     copies = [copy for copy in copies if copy.is_intact()]
     copies = copies if len(copies) < MAX_COPIES else []
@@ -36,7 +37,7 @@ def materialize_csv(
     if missing.files:
         _write(sources.read_table(spark, missing, timezone), missing, folder)
         copies.append(TableCopy(folder, missing.files, output_files(folder), typed_by))
-    return table.from_folders(copy.folder for copy in copies), tuple(copies)
+    return from_folders(table, [copy.folder for copy in copies]), tuple(copies)
 
 
 def _write(rows: DataFrame, table: RawTable, folder: str) -> None:

@@ -14,9 +14,10 @@ from blitz.publish.tables import read_output
 from blitz.raw import typed_rows as sources
 from blitz.raw.channels import Channel
 from blitz.raw.csv_cells import FILE
-from blitz.raw.files import FileGroup, RawTable, parquet_columns
+from blitz.raw.parquet_schema import parquet_columns
 from blitz.raw.readers import raw_cells
 from blitz.raw.specs import REASON
+from blitz.raw.tables import FileGroup, RawTable
 from blitz.refresh.mapping import MappingRows, key_column
 from blitz.refresh.plan import Changed, FileChanges
 from blitz.refresh.users import OwnAppUsers
@@ -188,7 +189,7 @@ def files_with_keys(
 
 def _with_file_name(spark: SparkSession, paths: Sequence[str], channel: Channel) -> DataFrame:
     """The key columns of published files, and ``file_name``."""
-    columns = tuple(each for each in parquet_columns(paths[0]) if each.name in channel.published_key_columns)
+    columns = tuple(each for each in parquet_columns(paths[0])[0] if each.name in channel.published_key_columns)
     cells = raw_cells(spark, FileGroup("parquet", columns, 0, tuple(paths)), "name")
     return cells.frame.withColumnRenamed(FILE, "file_name")
 

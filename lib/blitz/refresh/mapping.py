@@ -17,7 +17,8 @@ from blitz.errors import InputError
 from blitz.features.orders import mapping_key
 from blitz.raw import typed_rows as sources
 from blitz.raw.channels import CHANNELS, Channel
-from blitz.raw.files import RawTable, grouped
+from blitz.raw.specs import REASON
+from blitz.raw.tables import RawTable, grouped
 from blitz.refresh.byte_ranges import CHUNK_BYTES, digests, read_range
 from blitz.refresh.differences import SharedTables, symmetric_difference
 from blitz.refresh.state import ByteRange, Digest, HashedRange, MappingCopy, MappingPart, output_files, typing_hash
@@ -62,7 +63,7 @@ def plan_mapping(
     Works on the driver alone and writes nothing. Raises InputError where a file cannot be read.
     """
     limits = limits or MappingLimits()
-    typed_by = typing_hash(table.spec, timezone, SCHEMA)
+    typed_by = typing_hash(table, timezone, SCHEMA)
     usable = [copy for copy in dict.fromkeys(before) if copy.typed_by == typed_by and copy.is_intact()]
     for copy in usable:
         if copy.sources == table.files:
@@ -206,7 +207,7 @@ def _write(spark: SparkSession, plan: MappingPlan, folder: str) -> None:
         rows = sources.read_table(spark, replace(plan.table, groups=grouped(groups)), plan.timezone)
         by_layout = {channel.layout: channel for channel in CHANNELS.values()}
         keys = [mapping_key(by_layout[name]).alias(f"{name}_key") for name in ("delivery", "store")]
-        with_customer = rows.where(F.col("customer_code_ty").isNotNull())
+        with_customer = rows.where(F.col(REASON).isNull() & F.col("customer_code_ty").isNotNull())
         keyed = with_customer.select(F.col("customer_code_ty").alias("customer"), *keys)
         write_parquet(keyed, folder)
     finally:

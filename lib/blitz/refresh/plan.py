@@ -25,8 +25,8 @@ import blitz
 from blitz.config import FeaturePipeline
 from blitz.features.orders import OrderSettings
 from blitz.publish.months import month_of
-from blitz.raw.files import RawTable
 from blitz.raw.mappings import Mappings
+from blitz.raw.tables import RawTable
 from blitz.refresh.mapping import MappingPlan
 from blitz.refresh.state import ChannelState, OutputFile, Window
 from blitz.storage import FileInfo
@@ -193,6 +193,7 @@ def fingerprints(config: FeaturePipeline, settings: OrderSettings, channel: str,
     """Return a hash for each thing that every order of a channel depends on, by its name in a message."""
     has_query = config.channel(channel).queries_path is not None
     own = [settings.timezone, settings.price_bins, settings.bucket_labels, settings.excluded_stores, has_query]
+    own.append(config.common.business_day_starts)
     frames = {
         "the store files": [mappings.stores, mappings.store_codes],
         "the category file": [mappings.categories],

@@ -10,9 +10,9 @@ from blitz.features.orders import CountedLines, customer_keys
 from blitz.pipelines.reader import FileReader
 from blitz.raw import typed_rows as sources
 from blitz.raw.channels import Channel
-from blitz.raw.files import RawTable
 from blitz.raw.inputs import RawInputs
 from blitz.raw.specs import REASON
+from blitz.raw.tables import RawTable
 from blitz.refresh.keys import CHANGED_KEY, UnreadFiles
 from blitz.refresh.mapping import MappingRows
 

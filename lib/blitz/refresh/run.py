@@ -11,9 +11,9 @@ from pyspark.sql import SparkSession
 from blitz.config import Config
 from blitz.pipelines.context import RunContext, StepResult
 from blitz.pipelines.orders import order_settings
-from blitz.raw.channels import CHANNELS, USER_CHANNEL
-from blitz.raw.files import RawTable
+from blitz.raw.channels import CHANNELS, USER_CHANNEL, channel_of
 from blitz.raw.inputs import RawInputs
+from blitz.raw.tables import RawTable
 from blitz.refresh.channel import ChannelRefresh
 from blitz.refresh.mapping import MappingPlan, MappingRows, copy_mapping, plan_mapping
 from blitz.refresh.plan import ChannelInputs, Plan, Unchanged, fingerprints, plan_channel
@@ -56,7 +56,16 @@ def refresh(
 
         def run_channel(name: str) -> StepResult:
             now = channel_inputs(config, raw, name, plan, output_files(users_path))
-            return ChannelRefresh(config, spark, context, CHANNELS[name], raw, now, mapping, users).run(since)
+            return ChannelRefresh(
+                config,
+                spark,
+                context,
+                channel_of(name, config.feature_pipeline.common.business_day_minutes),
+                raw,
+                now,
+                mapping,
+                users,
+            ).run(since)
 
         return run_steps(config, spark, ready, context, run_channel)
     finally:

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 import blitz
 from blitz import storage
-from blitz.raw.specs import TableSpec
+from blitz.raw.tables import RawTable
 from blitz.storage import FileInfo
 
 
@@ -152,9 +152,9 @@ def output_files(path: str) -> tuple[OutputFile, ...]:
     return tuple(sorted(OutputFile(info.path.rpartition("/")[2], info.size) for info in found))
 
 
-def typing_hash(spec: TableSpec, timezone: str, *more: str) -> str:
+def typing_hash(table: RawTable, timezone: str, *more: str) -> str:
     """Return a hash of what the typed rows of raw files depend on apart from the files."""
-    return hashlib.sha256(repr((blitz.__version__, timezone, spec, *more)).encode()).hexdigest()
+    return hashlib.sha256(repr((blitz.__version__, timezone, table.spec, table.options, *more)).encode()).hexdigest()
 
 
 def folder_name(folder: str) -> str:

@@ -9,10 +9,11 @@ from pyspark.sql import functions as F
 
 from blitz.config import FeaturePipeline
 from blitz.raw.channels import CHANNELS
-from blitz.raw.files import RawTable, resolve
+from blitz.raw.files import resolve
 from blitz.raw.inputs import menu_inputs
 from blitz.raw.mappings import category_table
 from blitz.raw.specs import Field, Kind, TableSpec
+from blitz.raw.tables import RawTable
 from blitz.raw.typed_rows import read_table
 
 SMALL = 256 * 1024 * 1024  # bytes of raw lines that are read without being asked

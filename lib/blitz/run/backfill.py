@@ -26,7 +26,7 @@ from blitz.pipelines.orders import OrderFeaturePipeline, order_settings
 from blitz.pipelines.reader import query_keys
 from blitz.publish.tables import read_output
 from blitz.raw import typed_rows as sources
-from blitz.raw.channels import CHANNELS, Channel
+from blitz.raw.channels import Channel, channel_of
 from blitz.raw.inputs import RawInputs
 from blitz.raw.mappings import category_table, choice_table
 from blitz.raw.specs import REASON
@@ -143,7 +143,8 @@ def stage(config: Config, spark: SparkSession, inputs: RawInputs, folder: str) -
     counts = {}
     mapping = _staged(sources.read_table(spark, inputs.customer_mapping, zone), f"{folder}/customer_mapping")
     for name in inputs.orders:
-        channel, place = CHANNELS[name], f"{folder}/{name}"
+        place = f"{folder}/{name}"
+        channel = channel_of(name, config.feature_pipeline.common.business_day_minutes)
         _staged(sources.read_with_raw(spark, inputs.orders[name], zone), f"{place}/orders")
         lines = _staged(sources.read_with_raw(spark, inputs.lines[name], zone), f"{place}/lines")
         metrics = RowMetrics()

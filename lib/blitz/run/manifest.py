@@ -8,7 +8,7 @@ import hashlib
 import json
 import platform
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import resources
@@ -66,6 +66,31 @@ def read_manifests(config: Config) -> Iterator[dict[str, Any]]:
                 body = json.loads(storage.read_bytes(info.path))
                 if isinstance(body, dict) and isinstance(body.get("steps"), dict):
                     yield body
+
+
+def previous_steps(config: Config) -> dict[str, Mapping[str, Any]]:
+    """The last published state of each step, from the manifests up to the run date, also those in ``{as_of}`` folders
+    of earlier dates; a step that no manifest has is left out."""
+    date = config.feature_pipeline.common.current_run_date
+    bodies = [body for body in _dated_manifests(config) if str(body.get("run_date", "")) <= date.isoformat()]
+    found: dict[str, Mapping[str, Any]] = {}
+    for body in sorted(bodies, key=lambda each: (str(each.get("run_date", "")), str(each.get("finished_at", "")))):
+        found |= body["steps"]
+    return found
+
+
+def _dated_manifests(config: Config) -> Iterator[dict[str, Any]]:
+    yield from read_manifests(config)
+    stamp = f"{config.feature_pipeline.common.current_run_date:%Y%m%d}"
+    for step in STEPS:
+        with suppress(ConfigError):
+            path = _whole_run_path(config, [step])
+            if stamp in path:
+                pattern = f"{path.removesuffix(_SUFFIX)}*{_SUFFIX}".replace(stamp, "[0-9]" * len(stamp))
+                for info in storage.list_files(pattern):
+                    body = json.loads(storage.read_bytes(info.path))
+                    if isinstance(body, dict) and isinstance(body.get("steps"), dict):
+                        yield body
 
 
 def manifest(

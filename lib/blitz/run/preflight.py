@@ -9,6 +9,7 @@ from blitz.errors import InputError
 from blitz.pipelines.models import load_payloads
 from blitz.raw.channels import CHANNELS
 from blitz.raw.inputs import raw_inputs
+from blitz.run.manifest import previous_steps
 from blitz.run.steps import Preflight, inputs_of
 from blitz.segmentation.proof import require_proven
 from blitz.segmentation.rules import load_rules, segment_names
@@ -29,7 +30,7 @@ def preflight(config: Config, steps: Sequence[str]) -> Preflight:
     problems: list[str] = []
     with _collected(problems):
         if channels or "customers" in steps:
-            inputs = raw_inputs(config.feature_pipeline, channels)
+            inputs = raw_inputs(config.feature_pipeline, channels, config.run.allow_repeated_files)
             menu = inputs.mappings().menu
     with _collected(problems):
         if "microsegments" in steps:
@@ -38,7 +39,8 @@ def preflight(config: Config, steps: Sequence[str]) -> Preflight:
         check_published_inputs(config, steps)
     if problems:
         raise InputError("\n".join(problems))
-    return Preflight(tuple(steps), inputs, menu, rules, proof, payloads)
+    before = previous_steps(config) if inputs else {}
+    return Preflight(tuple(steps), inputs, menu, rules, proof, payloads, before)
 
 
 @contextmanager

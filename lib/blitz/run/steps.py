@@ -7,6 +7,7 @@ exist before a run, where a run's results are, and how to resume a run that fail
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from pyspark.sql import SparkSession
 
@@ -19,6 +20,7 @@ from blitz.pipelines.segmentation import SegmentRunner
 from blitz.raw.channels import CHANNELS, USER_CHANNEL, Channel
 from blitz.raw.inputs import RawInputs
 from blitz.raw.menu import Menu
+from blitz.run import gates
 from blitz.segmentation.payload import Payload
 from blitz.segmentation.proof import Proof
 from blitz.segmentation.rules import RuleSet
@@ -28,7 +30,8 @@ Locate = Callable[[Config], str]
 
 @dataclass(frozen=True)
 class Preflight:
-    """What was found and checked before the first job, and is handed to the steps: raw tables, rules, models."""
+    """What was found and checked before the first job, and is handed to the steps: raw tables, rules, models, and
+    ``before``, the steps of the previous manifests."""
 
     steps: tuple[str, ...]
     inputs: RawInputs | None = None
@@ -36,6 +39,7 @@ class Preflight:
     rules: RuleSet | None = None
     proof: Proof | None = None
     payloads: Mapping[str, Payload] = field(default_factory=dict)
+    before: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,12 +90,18 @@ def _microsegments_path(config: Config) -> str:
 
 
 def _run_orders(channel: str, work: Work) -> StepResult:
-    pipeline = OrderFeaturePipeline(work.config, channel, work.spark, inputs=work.ready.inputs, context=work.context)
+    config, ready = work.config, work.ready
+    gate = partial(gates.check_channel, config, channel, ready.before.get(channel))
+    pipeline = OrderFeaturePipeline(config, channel, work.spark, inputs=ready.inputs, context=work.context, gate=gate)
     return pipeline.publish(pipeline.compute())
 
 
 def _run_customers(work: Work) -> StepResult:
-    return CustomerFeaturePipeline(work.config, work.spark, inputs=work.ready.inputs, context=work.context).publish()
+    gate = partial(gates.check_customers, work.config, work.ready.before.get("customers"))
+    customers = CustomerFeaturePipeline(
+        work.config, work.spark, inputs=work.ready.inputs, context=work.context, gate=gate
+    )
+    return customers.publish()
 
 
 def _segment_runner(work: Work) -> SegmentRunner:

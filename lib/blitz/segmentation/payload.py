@@ -1,4 +1,4 @@
-"""A model payload ``{kmeans, scaler, features}`` from other people's pickles, checked (contract: micro-segments)."""
+"""A model payload ``{kmeans, scaler, features}`` from other people's pickles, checked (docs/contract.md, section 6)."""
 
 import hashlib
 import logging
@@ -42,7 +42,8 @@ def load_payload(data: bytes, source: str, sha256: str | None = None, strict: bo
 
     Raises PayloadError for another SHA-256 than the pinned one, anything in the pickle that a payload does not need,
     shapes that disagree, numbers that are not finite, a zero scale, repeated features, and under ``strict`` for another
-    scikit-learn than the running one (a warning otherwise).
+    scikit-learn than the running one (a warning otherwise). Feature names inside the models that differ from
+    ``features`` are a warning; the same names in another order are an error.
     """
     digest = hashlib.sha256(data).hexdigest()
     if sha256 is not None and digest != sha256.lower():
@@ -93,8 +94,17 @@ class _Builder:
                     return list(cells)
             return [str(name) for name in self.array(value, place, _TEXT)]
         if isinstance(value, (list, tuple)):
-            return list(value)
+            return [self.text(name, place) for name in value]
         raise self.refuse(f"{place} is {type(value).__name__}, not a list of names")
+
+    def text(self, value: Any, place: str) -> Any:
+        """A name: Python's own text, or numpy's as a Python one."""
+        if not isinstance(value, Recorded) or value.name != pickles.SCALAR or len(value.arguments) != 2:
+            return value
+        kind, data = self.dtype(value.arguments[0], place, _TEXT), value.arguments[1]
+        if not isinstance(data, bytes) or kind.itemsize != len(data):
+            raise self.refuse(f"{place} has a damaged name")
+        return str(np.frombuffer(data, kind)[0])
 
     def version(self, states: Mapping[str, Mapping[str, Any]], strict: bool) -> str:
         """The scikit-learn that trained both models; another than the running one is a warning or an error."""
@@ -116,7 +126,7 @@ class _Builder:
         centres = self.numbers(state, "cluster_centers_", "kmeans")
         if centres.ndim != 2 or centres.shape[0] == 0 or centres.shape[1] != len(features):
             raise self.refuse(f"kmeans has centres of shape {centres.shape}, but there are {len(features)} features")
-        clusters = state.get("n_clusters")
+        clusters = self.scalar(state.get("n_clusters"), "kmeans.n_clusters")
         if clusters != centres.shape[0]:
             raise self.refuse(f"kmeans has {centres.shape[0]} centres, but n_clusters is {clusters!r}")
         self.same_names(state, features, "kmeans")
@@ -129,7 +139,8 @@ class _Builder:
     def scaler(self, state: Mapping[str, Any], features: tuple[str, ...]) -> "StandardScaler":
         from sklearn.preprocessing import StandardScaler
 
-        model = StandardScaler(with_mean=bool(state.get("with_mean")), with_std=bool(state.get("with_std")))
+        with_mean, with_std = (self.scalar(state.get(name), f"scaler.{name}") for name in ("with_mean", "with_std"))
+        model = StandardScaler(with_mean=bool(with_mean), with_std=bool(with_std))
         self.same_names(state, features, "scaler")
         for name, is_used in (("mean_", model.with_mean), ("scale_", model.with_std)):
             if not is_used:
@@ -147,10 +158,32 @@ class _Builder:
         return model
 
     def same_names(self, state: Mapping[str, Any], features: tuple[str, ...], place: str) -> None:
-        names = state.get("feature_names_in_")
-        # A KMeans that was fitted on a scaler's array knows no names; pandas output names it after the same columns.
-        if names is not None and tuple(self.texts(names, f"{place}.feature_names_in_")) != features:
-            raise self.refuse(f"{place} was trained on other columns, or in another order, than features lists")
+        """Compare the names that a model was fitted on with ``features``; a model fitted on an array has none."""
+        recorded = state.get("feature_names_in_")
+        names = None if recorded is None else tuple(self.texts(recorded, f"{place}.feature_names_in_"))
+        if names is None or names == features:
+            return
+        if sorted(names) == sorted(features):
+            raise self.refuse(
+                f"{place} was trained on the features in another order: {', '.join(names)}, but features lists "
+                f"{', '.join(features)}; list them in the order of the training"
+            )
+        log.warning(
+            "%s: %s was trained on columns of other names (%s) than features lists (%s); they are taken "
+            "in the order of features",
+            self.source, place, ", ".join(names), ", ".join(features),
+        )  # fmt: skip
+
+    def scalar(self, value: Any, place: str) -> Any:
+        """A number or flag: Python's own, or numpy's as a Python one."""
+        if not isinstance(value, Recorded):
+            return value
+        if value.name != pickles.SCALAR or len(value.arguments) != 2 or not isinstance(value.arguments[1], bytes):
+            raise self.refuse(f"{place} is {value.name}, not a number")
+        kind = self.dtype(value.arguments[0], place, _NUMERIC)
+        if kind.itemsize != len(value.arguments[1]):
+            raise self.refuse(f"{place} is damaged: {len(value.arguments[1])} bytes for a number of {kind.itemsize}")
+        return np.frombuffer(value.arguments[1], kind)[0].item()
 
     def numbers(self, state: Mapping[str, Any], name: str, place: str) -> np.ndarray:
         """A numeric array of a model's state, as finite doubles."""

@@ -143,11 +143,40 @@ class _Reader(pickle.Unpickler):
         raise PayloadError(f"{self.source}: refused a persistent id; nothing was run")
 
 
+_COMPRESSED = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+    b"\x5d\x00\x00": "lzma",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x04\x22\x4d\x18": "lz4",
+    b"PK\x03\x04": "zip",
+    b"\x78\x01": "zlib",
+    b"\x78\x5e": "zlib",
+    b"\x78\x9c": "zlib",
+    b"\x78\xda": "zlib",
+}
+
+
+def _check_container(data: bytes, source: str) -> None:
+    """Refuse what is a sound file of another kind by its name, with the way to a pickle."""
+    way_out = "load it where it was made and save it with pickle.dump(payload, file, protocol=4)"
+    kind = next((name for magic, name in _COMPRESSED.items() if data.startswith(magic)), None)
+    if kind:
+        raise PayloadError(
+            f"{source}: it is compressed ({kind}), as joblib.dump(compress=…) writes it; a payload must be a plain "
+            f"pickle: {way_out}"
+        )
+    if b"joblib.numpy_pickle" in data[:1_000_000]:
+        raise PayloadError(f"{source}: it is a joblib file; a payload must be a plain pickle: {way_out}")
+
+
 def read(data: bytes, source: str) -> Any:
     """The plain data of a pickle, with Recorded objects where it names allow-listed classes and functions.
 
     Raises PayloadError naming what was refused and its byte position.
     """
+    _check_container(data, source)
     _check_opcodes(data, source)
     try:
         return _Reader(data, source).load()

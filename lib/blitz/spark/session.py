@@ -35,6 +35,7 @@ WISHED = {
     "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
     "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",  # Spark 3.5 refuses days before 1900 otherwise
     "spark.sql.parquet.int96RebaseModeInRead": "CORRECTED",
+    "spark.sql.legacy.timeParserPolicy": "CORRECTED",  # a text that a pattern does not read is null, not an error
     "spark.sql.adaptive.enabled": "true",
     "spark.sql.execution.arrow.pyspark.enabled": "true",  # small tables from the driver: see mappings.py
     # By what a shuffle wrote, which is known: the own-app users of 8 million orders are 8 MB. Sorted instead, they take

@@ -1,0 +1,90 @@
+"""Why rows were rejected, in words, with shapes instead of values (docs/contract.md, section 8)."""
+
+from dataclasses import replace
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from blitz.raw import csv_lines
+from blitz.raw.specs import Field, Kind
+from blitz.raw.tables import FileGroup, RawColumn, RawTable
+from blitz.raw.typed_columns import TypedColumns
+from blitz.spark.columns import quoted
+
+MOST_LINES = 8
+_SHAPE_LENGTH = 40
+_NO_COLUMN = ""  # the line as a whole
+_OPEN_QUOTE = '"'
+_WHAT = {
+    Kind.ID: "not a whole number",
+    Kind.CODE: "a code that lost digits in a spreadsheet; export the column as text",
+    Kind.NUMBER: "not a number",
+    Kind.FLAG: "neither true nor false",
+}
+
+
+def rejections(quarantine: DataFrame, table: RawTable, timezone: str) -> list[str]:
+    """A line per file and column with a value that cannot be read: the reason, how many rows, the shape of an example
+    (digits as 9, letters as a) and the config key that would read it, where there is one; the most frequent first.
+
+    Args:
+        quarantine: the rejected rows of the table, as ``read_rejected`` returns them.
+        table: the raw table that they come from.
+        timezone: the zone of local times.
+    """
+    columns = tuple(RawColumn(field.name, _physical(table, field.name)) for field in table.spec.fields)
+    schema = ", ".join(f"{quoted(column.name)} string" for column in columns)
+    group = FileGroup("json", columns, 0)
+    typed = TypedColumns(replace(table, groups=(group,)), timezone)
+    cells = quarantine.select("file", F.from_json("raw", schema).alias("cells")).select("file", "cells.*")
+    rows = typed.staged(cells, group)
+    column, shape = _first_problem(typed, group)
+    counted = rows.select("file", column.alias("column"), shape.alias("shape")).groupBy("file", "column")
+    found = counted.agg(F.count(F.lit(1)).alias("rows"), F.min("shape").alias("shape")).collect()
+    most_first = sorted(found, key=lambda row: (-row["rows"], row["file"], row["column"]))
+    lines = [_line(table, row["file"], row["column"], row["rows"], row["shape"]) for row in most_first[:MOST_LINES]]
+    more = len(most_first) - MOST_LINES
+    return [*lines, f"and {more} more columns or files"] if more > 0 else lines
+
+
+def _physical(table: RawTable, name: str) -> str:
+    """Text where any file has the column as text; else its values can only be missing."""
+    kinds = {column.physical for group in table.groups for column in group.columns if column.name == name}
+    return "text" if "text" in kinds or not kinds & {"nanos", "nanos_local", "instant", "local", "date"} else "null"
+
+
+def _first_problem(typed: TypedColumns, group: FileGroup) -> tuple[Column, Column]:
+    """The first column of a row that cannot be read, and the shape of its cell."""
+    column, shape = F.when(F.lit(False), ""), F.when(F.lit(False), "")
+    for raw in group.columns:
+        cell = F.col(quoted(raw.cell))
+        is_broken = csv_lines.is_broken(cell)
+        column, shape = column.when(is_broken, F.lit(_OPEN_QUOTE + raw.name)), shape.when(is_broken, _shape(cell))
+    for name, is_wrong, cell in typed.problems(group):
+        column, shape = column.when(is_wrong, F.lit(name)), shape.when(is_wrong, _shape(cell))
+    return column.otherwise(_NO_COLUMN), shape
+
+
+def _shape(cell: Column) -> Column:
+    letters = F.regexp_replace(F.substring(cell, 1, _SHAPE_LENGTH), r"\p{L}", "a")
+    return F.regexp_replace(letters, r"\p{Nd}", "9")
+
+
+def _line(table: RawTable, file: str, column: str, rows: int, shape: str | None) -> str:
+    count = f"{rows:,} row" + "s" * (rows != 1)
+    if column == _NO_COLUMN:
+        return f"{file}: {count} with more values than the header has columns; quote the values that have a separator"
+    if column.startswith(_OPEN_QUOTE):
+        what = "a record that goes on in the next line inside quotes; set instore.multi_line to true"
+        return f"{file}: column {column[1:]!r}, {count}: {what} (it looks like {shape})"
+    field = next(field for field in table.spec.fields if field.name == column)
+    what = _what(table, field) if shape else "missing"
+    return f"{file}: column {column!r}, {count}: {what}" + (f" (it looks like {shape})" if shape else "")
+
+
+def _what(table: RawTable, field: Field) -> str:
+    if field.kind in (Kind.INSTANT, Kind.LOCAL):
+        key = table.options.time_key
+        how = f"; set {key} to its Spark pattern, such as dd/MM/yyyy{' HH:mm' * (field.name != 'invoice_date')}"
+        return "not an ISO date or time" + (how if key else "")
+    return _WHAT.get(field.kind, "not readable")
