@@ -1,4 +1,4 @@
-"""Customer features: one row per own-app customer over all channels (contract: customer features).
+"""Customer features: one row per own-app customer over all channels (docs/contract.md, section 4).
 
 Each order becomes one narrow row (times, amounts, its 0/1 columns as bits), the rows meet in one shuffle by customer,
 and one aggregation serves both scopes: a counter holds all orders in its low and own-app orders in its high 32 bits.
@@ -28,10 +28,11 @@ Mark = str | tuple[str, str]  # a 0/1 column, or (kind, category name)
 
 @dataclass(frozen=True)
 class CustomerSettings:
-    """What the customer features depend on beside the orders.
+    """The settings of the customer features.
 
-    ``start`` and ``end`` are local dates: orders from the start's midnight until before the end's midnight; ``end`` is
-    the run date. ``categories`` bounds the category columns that a channel contributes; None: all of the menu.
+    ``start`` and ``end`` are local dates: the window goes from midnight of ``start`` (inclusive) to midnight of
+    ``end``, the run date (exclusive). ``categories`` bounds the category columns that a channel contributes; None: all
+    of the menu.
     """
 
     start: date

@@ -1,7 +1,7 @@
-"""Lines to what an order knows of them: choice removal, categories, price buckets (contract: order features, 7 to 10).
+"""Aggregate order lines into per-order features: choices, categories, price buckets (docs/contract.md, section 3).
 
-One row per order, from one pass over the lines and one shuffle by order:
-lines and the allowances that header items grant → per order and item → per order.
+One pass over the lines and one shuffle by order: lines, with the choices that header items allow → one row per order
+and item → one row per order.
 """
 
 from pyspark.sql import Column, DataFrame
@@ -124,7 +124,7 @@ def per_order(items: DataFrame, categories: DataFrame, masks: int) -> DataFrame:
 def line_features(
     lines: DataFrame, channel: Channel, bins: list[float], choices: DataFrame, categories: DataFrame, masks: int
 ) -> DataFrame:
-    """Raw typed lines to one row per order (see ``per_order``), partitioned by ``order_key``."""
+    """Typed lines as one row per order (see ``per_order``), partitioned by ``order_key``."""
     rows = with_grants(narrow_lines(lines, channel, bins), choices)
     # One shuffle serves the grouping by order and item, the grouping by order and the join with the orders.
     return per_order(per_item(rows.repartition("order_key")), categories, masks)

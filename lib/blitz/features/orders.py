@@ -1,4 +1,4 @@
-"""Order features: one row per order of one channel (contract: order features)."""
+"""Order features: one row per order of one channel (docs/contract.md, section 3)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _CUSTOMER_CONFLICTS = "customer_conflicts"
 
 @dataclass(frozen=True)
 class OrderSettings:
-    """What the order features depend on beside the data: zone, prices, and the window (``in_window``)."""
+    """The settings of the order features: the zone, the price buckets, and the window (see ``in_window``)."""
 
     start: date
     end: date
@@ -37,7 +37,7 @@ class OrderSettings:
 
 @dataclass(frozen=True)
 class CountedLines:
-    """Lines that were taken together before: ``line_features``, and how many lines were read, and were bad records."""
+    """Lines already aggregated per order (``line_features``), with the number of lines read and of bad records."""
 
     per_order: DataFrame
     read: int
@@ -48,7 +48,7 @@ class CountedLines:
 class OrderTables:
     """The inputs of one channel's order features, as typed frames.
 
-    ``lines``: typed, or taken together before. ``customers``: ``order_key``, ``algonomy_id``, ``is_conflict``,
+    ``lines``: typed, or already aggregated. ``customers``: ``order_key``, ``algonomy_id``, ``is_conflict``,
     ``is_ownapp_user``; ``queries``: distinct ``order_key`` with a query, or None; ``stores``, ``choices``,
     ``categories``: see mappings.py.
     """
@@ -81,18 +81,18 @@ def is_weekend(local: Column) -> Column:
 
 
 def local_time(instant: Column, timezone: str) -> Column:
-    """The wall-clock time of a UTC instant, held as if it were UTC."""
+    """The wall-clock time of a UTC instant, stored as if it were UTC."""
     return F.from_utc_timestamp(instant, timezone)
 
 
 def in_window(local: Column, start: date, end: date) -> Column:
-    """Whether a local time lies in the window: from the midnight that begins ``start`` until before that of ``end``."""
-    first, behind = (F.lit(day.isoformat()).cast("timestamp") for day in (start, end))
-    return (local >= first) & (local < behind)
+    """Whether a local time is in the window: midnight of ``start`` (inclusive) to midnight of ``end`` (exclusive)."""
+    first, end_of_window = (F.lit(day.isoformat()).cast("timestamp") for day in (start, end))
+    return (local >= first) & (local < end_of_window)
 
 
 def mapping_key(channel: Channel) -> Column:
-    """The order key that a row of the customer mapping names."""
+    """The order key in a row of the customer mapping."""
     if channel.is_local:
         return instore_key(F.col("invoice_no"), F.col("store_code"), F.col("invoice_date"))
     return whole(F.col("invoice_no"))
@@ -185,7 +185,7 @@ def _first_of_repeated(orders: DataFrame, channel: Channel) -> DataFrame:
 def _with_lines(
     orders: DataFrame, tables: OrderTables, channel: Channel, settings: OrderSettings, metrics: RowMetrics
 ) -> DataFrame:
-    """The orders of own-app users with what their lines give; the other orders and lines are counted and gone."""
+    """The orders of own-app users with the features of their lines; other orders and lines are counted and dropped."""
     lines = _counted(tables, channel, settings, metrics).withColumnRenamed("order_key", "lines_key")
     both = orders.join(lines, F.col("order_key") == F.col("lines_key"), "full_outer")
     has_order, no_customer = F.col("order_key").isNotNull(), F.col("algonomy_id").isNull()

@@ -1,4 +1,4 @@
-"""Micro-segments: KMeans clusters inside chosen segments, all plan items in one pass (contract: micro-segments)."""
+"""Micro-segments: KMeans clusters inside chosen segments, all plan items in one pass (docs/contract.md, section 6)."""
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.functions import pandas_udf
 from threadpoolctl import threadpool_limits
 
 from blitz.accounts import RowMetrics
@@ -24,8 +26,8 @@ if TYPE_CHECKING:  # two seconds to import: only who loads a model pays for it
 class PlanItem:
     """One plan item that is ready to be scored.
 
-    ``columns`` are the loaded columns behind the model's features, in the model's order; ``is_capped`` says whether
-    they are clipped to their quantiles over the plan's customers first.
+    ``columns`` are the loaded columns that give the model's features, in the model's order; ``is_capped``: they are
+    first clipped to their quantiles over the plan's customers.
     """
 
     name: str
@@ -61,7 +63,7 @@ def plan_rows(table: DataFrame, assignments: DataFrame, plan: Sequence[PlanItem]
 
 
 def cap_bounds(rows: DataFrame, columns: Sequence[str], lower_q: float, upper_q: float) -> DataFrame:
-    """The exact quantiles of every column per plan: ``plan``, ``low_0``, ``high_0``, ``low_1`` … in their order."""
+    """The exact quantiles of each column per plan item: ``plan``, ``low_0``, ``high_0``, ``low_1`` …"""
     quantiles = F.array(F.lit(lower_q), F.lit(upper_q))
     found = rows.groupBy("plan").agg(
         *[F.percentile(_number(name), quantiles).alias(f"q_{at}") for at, name in enumerate(columns)]
@@ -77,7 +79,7 @@ def _number(name: str) -> Column:
 def prepared(rows: DataFrame, plan: Sequence[PlanItem], lower_q: float, upper_q: float) -> tuple[DataFrame, list[str]]:
     """What the models get: the rows with ``x_0``, ``x_1`` … (double, capped where the plan caps, null as 0).
 
-    Returns the frame and the loaded column behind each x. Training and prediction share this function.
+    Returns the frame and the loaded column of each x. Training and prediction share this function.
     """
     columns = list(dict.fromkeys(name for item in plan for name in item.columns))
     capped = [at for at, item in enumerate(plan) if item.is_capped]
@@ -119,7 +121,7 @@ def score(
         empty = F.lit(None).cast("string")
         return nothing.select(ID_COLUMN, empty.alias("microcluster"), empty.alias("Segment"), *loaded)
     rows, columns = prepared(plan_rows(table, assignments, plan), plan, lower_q, upper_q)
-    predict: Any = F.pandas_udf(_predictor(_share(spark, _models(plan, columns))), "string")  # type: ignore[call-overload]
+    predict: Any = pandas_udf(_predictor(_share(spark, _models(plan, columns))), "string")  # type: ignore[call-overload]
     cluster = predict("plan", *[f"x_{at}" for at in range(len(columns))])
     names = F.array(*[F.lit(item.name) for item in plan])
     return rows.select(ID_COLUMN, cluster.alias("microcluster"), F.get(names, F.col("plan")).alias("Segment"), *loaded)
@@ -152,7 +154,7 @@ def _predictor(
     return predict
 
 
-def predict_batch(models: Sequence[Model], plan: np.ndarray, values: Sequence[np.ndarray]) -> pd.Series:
+def predict_batch(models: Sequence[Model], plan: NDArray[Any], values: Sequence[NDArray[Any]]) -> pd.Series:
     """The clusters of one batch of rows, as text: each row by the model of its plan item."""
     clusters = np.empty(len(plan), dtype=object)
     # One thread a task: Spark already runs a task per core, and OpenMP would start as many threads again in each.

@@ -9,6 +9,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from blitz.errors import PayloadError
 from blitz.segmentation import pickles
@@ -185,7 +186,7 @@ class _Builder:
             raise self.refuse(f"{place} is damaged: {len(value.arguments[1])} bytes for a number of {kind.itemsize}")
         return np.frombuffer(value.arguments[1], kind)[0].item()
 
-    def numbers(self, state: Mapping[str, Any], name: str, place: str) -> np.ndarray:
+    def numbers(self, state: Mapping[str, Any], name: str, place: str) -> NDArray[Any]:
         """A numeric array of a model's state, as finite doubles."""
         value = state.get(name)
         if not isinstance(value, Recorded):
@@ -195,7 +196,7 @@ class _Builder:
             raise self.refuse(f"{place}.{name} holds numbers that are not finite")
         return array
 
-    def array(self, value: Recorded, place: str, allowed: re.Pattern[str]) -> np.ndarray:
+    def array(self, value: Recorded, place: str, allowed: re.Pattern[str]) -> NDArray[Any]:
         """A recorded array as a real one: the bytes, the type and the shape must agree."""
         if value.name == pickles.ARRAY and isinstance(value.state, tuple) and len(value.state) == 5:
             _, shape, dtype, is_fortran, cells = value.state

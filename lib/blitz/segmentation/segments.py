@@ -1,4 +1,4 @@
-"""Rule segments: customer features to flags, names, bands and one segment per customer (contract: rule segments)."""
+"""Rule segments: customer features as flags, names, bands, one segment per customer (docs/contract.md, section 5)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,7 +22,7 @@ CUSTOMERS_PER_SEGMENT, ORDERS_PER_SEGMENT = "customers per segment", "orders per
 def load(features: DataFrame, columns: Sequence[str], metrics: RowMetrics | None = None) -> DataFrame:
     """The customers that can be segmented, with those of ``columns`` that the table has.
 
-    Customers with over 100 own-app orders or without a driver category are counted and gone; NaN becomes null.
+    Customers with over 100 own-app orders or without a driver category are counted and dropped; NaN becomes null.
     Raises InputError where a column that the load itself needs is missing.
     """
     missing = [name for name in (ID_COLUMN, BAND_COLUMN, CATEGORY_COUNT) if name not in features.columns]
@@ -47,14 +47,14 @@ def load(features: DataFrame, columns: Sequence[str], metrics: RowMetrics | None
 
 
 def _without_nan(df: DataFrame) -> DataFrame:
-    """The frame with NaN as null: Spark holds NaN for greater than any number, pandas for missing."""
+    """The frame with NaN as null: Spark treats NaN as greater than any number, pandas as missing."""
     floats = {name for name, kind in df.dtypes if kind in ("double", "float")}
     cells = [(name, F.col(f"`{name}`")) for name in df.columns]
     return df.select(*[F.when(~F.isnan(cell), cell).alias(name) if name in floats else cell for name, cell in cells])
 
 
 def flag_name(column: str) -> str:
-    """The name of a count column once it is a flag."""
+    """The name of the flag of a count column."""
     return column.replace("_count", "_flag")
 
 
@@ -76,7 +76,7 @@ def short_name(column: str, renames: Mapping[str, str]) -> str:
 
 
 def rename_columns(df: DataFrame, renames: Mapping[str, str]) -> DataFrame:
-    """The frame under the names that the rules know. Raises InputError where two columns would share a name."""
+    """The frame with the column names that the rules use. Raises InputError where two columns would share a name."""
     names = [short_name(name, renames) for name in df.columns]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
