@@ -93,9 +93,8 @@ def in_window(local: Column, start: date, end: date) -> Column:
 
 def mapping_key(channel: Channel) -> Column:
     """The order key in a row of the customer mapping."""
-    if channel.is_local:
-        return instore_key(F.col("invoice_no"), F.col("store_code"), F.col("invoice_date"))
-    return whole(F.col("invoice_no"))
+    columns = [F.col(name) for name in channel.mapping_key_columns]
+    return instore_key(*columns) if len(columns) > 1 else whole(columns[0])
 
 
 def published_key(channel: Channel) -> Column:
@@ -161,10 +160,10 @@ def _in_window(orders: DataFrame, channel: Channel, settings: OrderSettings, met
     keyed = orders.select(
         "*",
         channel.order_key().alias("order_key"),
-        (time if channel.is_local else local_time(time, settings.timezone)).alias("order_local"),
+        (time if channel.times_are_local else local_time(time, settings.timezone)).alias("order_local"),
     )
     outside = ~in_window(F.col("order_local"), settings.start, settings.end)
-    excluded = F.col("StoreCode").isin(settings.excluded_stores) if channel.is_local else F.lit(False)
+    excluded = F.col(channel.store).isin(settings.excluded_stores) if channel.layout == "store" else F.lit(False)
     reason = F.coalesce(F.col(REASON), F.when(outside, Reason.OUTSIDE_WINDOW), F.when(excluded, Reason.EXCLUDED_STORE))
     reasoned = keyed.withColumn(REASON, reason)
     is_in, days = F.col(REASON).isNull(), day_metrics(F.col("order_local"), settings.end)
@@ -297,7 +296,7 @@ def _columns(channel: Channel, settings: OrderSettings, menu: Menu) -> list[Colu
         "BussTime": F.col(channel.time).cast("timestamp_ntz"),
         "order_placed_datetime": F.to_utc_timestamp(F.col("order_local"), settings.timezone),
     }
-    if channel.is_local:
+    if channel.layout == "store":
         carried = [own.get(name, F.col(source)).alias(name) for name, source in _INSTORE_COLUMNS]
     else:
         carried = [

@@ -68,11 +68,6 @@ class Channel:
     missing_prices_are_zero: bool
     day_starts: int = 0
 
-    @property
-    def is_local(self) -> bool:
-        """The same as ``times_are_local``."""
-        return self.times_are_local
-
     def order_key(self) -> Column:
         """The key of an order among the channel's orders (bigint ``id``, or invoice, store and local date as text)."""
         return self._key(self.key_columns)

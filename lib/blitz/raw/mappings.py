@@ -122,17 +122,17 @@ def store_table(spark: SparkSession, mappings: Mappings, channel: Channel) -> Da
     """One row per store of the channel: ``store`` (``store_id_id``, or ``StoreCode`` in-store) and its four columns."""
     columns = ["Store Type", "Generator New", "Geographical City", "Key City"]
     stores = mappings.stores
-    if not channel.is_local:
+    if not channel.codes_are_text:
         stores = mappings.store_codes.merge(stores, left_on="DSR Code", right_on="Store Code")
-    key = "Store Code" if channel.is_local else "MDS ID"
+    key = "Store Code" if channel.codes_are_text else "MDS ID"
     rows = [tuple(row) for row in stores[[key, *columns]].itertuples(index=False)]
     names = ["store_type", "store_generator_new", "store_geographical_city", "store_key_city"]
     table = _local_table(spark, rows, dict.fromkeys(["store", *names], "string"))
-    return table if channel.is_local else table.withColumn("store", table["store"].cast("bigint"))
+    return table if channel.codes_are_text else table.withColumn("store", table["store"].cast("bigint"))
 
 
 def _with_item_type(table: DataFrame, channel: Channel) -> DataFrame:
-    return table if channel.is_local else table.withColumn("item", table["item"].cast("bigint"))
+    return table if channel.codes_are_text else table.withColumn("item", table["item"].cast("bigint"))
 
 
 def _local_table(spark: SparkSession, rows: list[tuple], types: dict[str, str]) -> DataFrame:  # type: ignore[type-arg]
