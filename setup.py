@@ -33,7 +33,12 @@ setup(
             "blitz-train-microsegments = blitz.cli.entry_points:train_microsegments",
         ],
     },
-    package_data={"blitz.segmentation": ["*.json"], "blitz.report": ["templates/*"]},
+    package_data={
+        "blitz": ["py.typed"],
+        "blitz.segmentation": ["*.json"],
+        "blitz.report": ["templates/*"],
+        "blitz.spark": ["*.properties"],
+    },
     # All are on PyPI with wheels for Linux x86_64 and arm64, released within the last year, and install on EMR 7 and
     # Databricks 17 LTS, which bring older or equal copies of most.
     install_requires=[

@@ -32,7 +32,7 @@ if [ -n "${SPARK_HOME:-}" ] && [ ! -x "$SPARK_HOME/bin/spark-submit" ]; then uns
 
 # The terminal is for the job's own lines: Spark's start would put forty of its own before them.
 if [[ "$* ${SPARK_SUBMIT_OPTS:-}" != *log4j* && ! -e "${SPARK_CONF_DIR:-${SPARK_HOME:-/none}/conf}/log4j2.properties" ]]; then
-    export SPARK_SUBMIT_OPTS="-Dlog4j2.configurationFile=file:$here/conf/log4j2.properties ${SPARK_SUBMIT_OPTS:-}"
+    export SPARK_SUBMIT_OPTS="-Dlog4j2.configurationFile=file:$here/lib/blitz/spark/log4j2.properties ${SPARK_SUBMIT_OPTS:-}"
 fi
 
 # The config file's Spark settings, before the user's own: of two equal keys spark-submit takes the last.

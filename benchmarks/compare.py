@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 KEYS = {
     "ownapp": ["order_id"],
@@ -73,8 +74,8 @@ def file_differences(expected: str, actual: str, keys: list[str], ordered_column
     shared = [name for name in names if name in others and name not in keys]
     for at in range(0, len(shared), AT_ONCE):
         some = shared[at : at + AT_ONCE]
-        frames = [read(path, some).take(order) for path, order in zip((expected, actual), orders, strict=True)]
-        problems += _column_problems(*frames, some)
+        left, right = (read(path, some).take(order) for path, order in zip((expected, actual), orders, strict=True))
+        problems += _column_problems(left, right, some)
     return problems
 
 
@@ -92,9 +93,10 @@ def _repeated_keys(expected: pd.DataFrame, actual: pd.DataFrame, keys: list[str]
     return text if any(repeated) else ""
 
 
-def _order(frame: pd.DataFrame, keys: list[str]) -> np.ndarray:
+def _order(frame: pd.DataFrame, keys: list[str]) -> NDArray[Any]:
     """The places of a frame's rows in the order of their keys."""
-    return frame[keys].reset_index(drop=True).sort_values(keys, kind="stable").index.to_numpy()
+    ordered = frame[keys].reset_index(drop=True).sort_values(keys, kind="stable")
+    return np.asarray(ordered.index)
 
 
 def _column_problems(expected: pd.DataFrame, actual: pd.DataFrame, names: list[str]) -> list[str]:
@@ -131,14 +133,14 @@ def _kind(series: pd.Series) -> str:
         known = series.dropna()
         is_whole = len(known) < len(series) and bool(((known % 1 == 0) & (known.abs() < EXACT)).all())
         return "whole number" if is_whole else "number"
-    inferred = pd.api.types.infer_dtype(series, skipna=True)
+    inferred = str(pd.api.types.infer_dtype(series, skipna=True))
     return {"string": "text", "boolean": "flag", "mixed": "list"}.get(inferred, inferred)
 
 
-def _unequal(expected: pd.Series, actual: pd.Series, kind: str) -> np.ndarray:
+def _unequal(expected: pd.Series, actual: pd.Series, kind: str) -> NDArray[Any]:
     nulls = np.asarray(expected.isna()), np.asarray(actual.isna())
     known = ~nulls[0] & ~nulls[1]
-    unequal = nulls[0] != nulls[1]
+    unequal: NDArray[np.bool_] = nulls[0] != nulls[1]
     a, b = expected[known], actual[known]
     if kind == "number":
         a, b = a.to_numpy(dtype=float), b.to_numpy(dtype=float)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from duckdb_orders import Job, make_names
 from duckdb_sources import literal, quoted
@@ -211,16 +212,17 @@ def microsegments(job: Job, seg: dict[str, Any]) -> None:
 
 def _scored(
     job: Job, seg: dict[str, Any], item: dict[str, Any], model: dict[str, Any], source: dict[str, str]
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Row numbers and clusters of one plan's customers; capping takes exact percentiles of the plan's own rows."""
     names = [source[feature] for feature in model["features"]]
-    cells = ", ".join(f"{quoted(name)}::DOUBLE AS x_{at}" for at, name in enumerate(names))
+    columns = ", ".join(f"{quoted(name)}::DOUBLE AS x_{at}" for at, name in enumerate(names))
     chosen = ", ".join(map(literal, item["source_segments"]))
-    got = job.con.execute(f"SELECT rowid AS row_no, {cells} FROM loaded WHERE segment__ IN ({chosen})").fetchnumpy()
+    got = job.con.execute(f"SELECT rowid AS row_no, {columns} FROM loaded WHERE segment__ IN ({chosen})").fetchnumpy()
     rows = np.asarray(got["row_no"])
     if not len(rows):
         return rows, np.empty(0, dtype=str)
-    x = np.column_stack([np.ma.filled(got[f"x_{at}"], np.nan) for at in range(len(names))])
+    cells = [np.ma.filled(got[f"x_{at}"], np.nan) for at in range(len(names))]  # type: ignore[no-untyped-call]
+    x = np.column_stack(cells)
     if set(item["source_segments"]) & set(seg.get("cap_segments", DEFAULT_CAPS)):
         cap = [at for at, name in enumerate(names) if name != "ownapp_order_count"]
         low, high = np.nanquantile(x[:, cap], [seg.get("lower_q", 0.01), seg.get("upper_q", 0.99)], axis=0)

@@ -73,11 +73,11 @@ class Job:
 
     @property
     def labels(self) -> list[str]:
-        return self.config["common"].get("price_config", {}).get("bucket_labels", DEFAULT_LABELS)
+        return list(self.config["common"].get("price_config", {}).get("bucket_labels", DEFAULT_LABELS))
 
     @property
     def bins(self) -> list[float]:
-        return self.config["common"].get("price_config", {}).get("price_bins", DEFAULT_BINS)
+        return list(self.config["common"].get("price_config", {}).get("price_bins", DEFAULT_BINS))
 
     def window(self, local: str) -> str:
         return f"{local} >= TIMESTAMP '{self.start}' AND {local} < TIMESTAMP '{self.end}'"

@@ -33,7 +33,8 @@ def literal(text: str) -> str:
 
 
 def months_before(day: date, months: int) -> date:
-    return (pd.Timestamp(day) - pd.DateOffset(months=months)).date()
+    earlier: pd.Timestamp = pd.Timestamp(day) - pd.DateOffset(months=months)
+    return date(earlier.year, earlier.month, earlier.day)
 
 
 class Clock:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pandas_orders import DEFAULT_LABELS, lists_of
 
@@ -58,7 +59,7 @@ def _narrow(name: str, frame: pd.DataFrame, labels: list[str], marks: list[str])
 
 
 def _scope(
-    scope: str, rows: pd.DataFrame, ids: np.ndarray, run_date: pd.Timestamp, labels: list[str], marks: list[str]
+    scope: str, rows: pd.DataFrame, ids: NDArray[Any], run_date: pd.Timestamp, labels: list[str], marks: list[str]
 ) -> dict[str, Any]:
     who = rows["algonomy_id"]
     times = rows.groupby("algonomy_id")["local"].agg(["min", "max", "size"]).reindex(ids)
@@ -82,7 +83,7 @@ def _scope(
     return columns | {new: sums[old] for old, new in names.items()}
 
 
-def _omnichannel(every: pd.DataFrame, frames: dict[str, pd.DataFrame], ids: np.ndarray) -> dict[str, Any]:
+def _omnichannel(every: pd.DataFrame, frames: dict[str, pd.DataFrame], ids: NDArray[Any]) -> dict[str, Any]:
     who = every.groupby("algonomy_id")
     means = who[["share", "total_price", "discount"]].mean().reindex(ids)
     per_channel = pd.crosstab(every["algonomy_id"], every["channel"]).reindex(

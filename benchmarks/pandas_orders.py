@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 import pandas_sources as sources
 from pandas_sources import STORES, Menu, code, trimmed
@@ -173,7 +174,7 @@ def line_features(
     return features
 
 
-def _price_features(kept: pd.DataFrame, order: np.ndarray, count: int, common: dict[str, Any]) -> dict[str, Any]:
+def _price_features(kept: pd.DataFrame, order: NDArray[Any], count: int, common: dict[str, Any]) -> dict[str, Any]:
     """Whether an order has a line in a price bucket: closed on the left, open on the right."""
     prices = common.get("price_config", {})
     bins, labels = prices.get("price_bins", DEFAULT_BINS), prices.get("bucket_labels", DEFAULT_LABELS)
@@ -181,7 +182,7 @@ def _price_features(kept: pd.DataFrame, order: np.ndarray, count: int, common: d
     return {f"{label}_items_count": _present(order[bucket == place], count) for place, label in enumerate(labels)}
 
 
-def _is_choice(plain: pd.DataFrame, choices: pd.DataFrame) -> np.ndarray:
+def _is_choice(plain: pd.DataFrame, choices: pd.DataFrame) -> NDArray[Any]:
     """Whether a non-promo line is of a choice item that some header of its order lets go."""
     headers = plain.loc[plain["item"].isin(choices["header"]), ["at", "item"]].drop_duplicates()
     granted = headers.merge(choices, left_on="item", right_on="header")[["at", "choice", "allowed"]]
@@ -192,16 +193,17 @@ def _is_choice(plain: pd.DataFrame, choices: pd.DataFrame) -> np.ndarray:
     gone = gone[gone["allowed"] >= gone["quantity"]]
     if gone.empty:
         return np.zeros(len(plain), dtype=bool)
-    return pd.MultiIndex.from_frame(plain[["at", "item"]]).isin(pd.MultiIndex.from_frame(gone[["at", "item"]]))
+    pairs = pd.MultiIndex.from_frame(plain[["at", "item"]])
+    return np.asarray(pairs.isin(pd.MultiIndex.from_frame(gone[["at", "item"]])))
 
 
-def _present(order: np.ndarray, count: int) -> np.ndarray:
+def _present(order: NDArray[Any], count: int) -> NDArray[Any]:
     found = np.zeros(count, dtype=np.int64)
     found[order] = 1
     return found
 
 
-def _marks(kept: pd.DataFrame, kind: str, names: list[str], count: int) -> np.ndarray:
+def _marks(kept: pd.DataFrame, kind: str, names: list[str], count: int) -> NDArray[Any]:
     marks = np.zeros((count, max(len(names), 1)), dtype=np.int8)
     column = pd.Categorical(kept[kind], categories=names).codes
     chosen = column >= 0
@@ -209,7 +211,7 @@ def _marks(kept: pd.DataFrame, kind: str, names: list[str], count: int) -> np.nd
     return marks
 
 
-def lists_of(marks: np.ndarray, names: list[str]) -> pd.Series:
+def lists_of(marks: NDArray[Any], names: list[str]) -> pd.Series:
     """Per row of marks the names that are marked, in their order."""
     rows, columns = np.nonzero(marks)
     ends = np.cumsum(np.bincount(rows, minlength=len(marks)))

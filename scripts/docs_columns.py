@@ -43,7 +43,7 @@ def schema_of(folder: str) -> dict[str, str]:
     return {field["name"]: _type_name(field["type"]) for field in json.loads(text)["fields"]}
 
 
-def _type_name(kind: Any) -> str:
+def _type_name(kind: str | dict[str, Any]) -> str:
     if isinstance(kind, dict):
         return f"{kind['type']}<{_type_name(kind['elementType'])}>"
     return SPARK_TYPES.get(kind, kind)

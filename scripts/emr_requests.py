@@ -1,6 +1,6 @@
-"""Requests that submit a job to EMR on EC2 or to EMR Serverless: pure functions, nothing is sent from here.
+"""Requests that submit a job to EMR on EC2 or EMR Serverless. Pure functions; nothing is sent from here.
 
-Both run the packed environment of ``make dist`` (the locked libraries and blitz) under the Spark of the platform.
+Both use the packed environment of ``make dist`` (the locked libraries and blitz) with the platform's Spark.
 """
 
 import hashlib
@@ -10,19 +10,19 @@ from typing import Any
 
 from blitz.config import Config
 from blitz.config.models import MODEL_KEYS
-from blitz.config.values import scheme_of
 from blitz.errors import ConfigError
+from blitz.storage.paths import scheme_of
 
-PYTHON = "./environment/bin/python"  # where the archive is unpacked beside driver and executors
+PYTHON = "./environment/bin/python"  # the archive is unpacked in the working directory of driver and executors
 _LOCAL_SCHEMES = ("", "file", "dbfs")
 _PATH_KEYS = ("_path", "_pattern", "_model", "mapping_file")
 
 
 def check_reachable(config: Config) -> None:
-    """Refuse a config with paths on a local disk, which no machine of a cluster shares.
+    """Refuse a config with paths on a local disk, which the machines of a cluster do not share.
 
     Raises:
-        ConfigError: lists every such path.
+        ConfigError: listing each such path.
     """
     body = config.model_dump(mode="json", by_alias=True, exclude={"run": {"debug_log"}})
     problems = [
@@ -43,10 +43,10 @@ def _paths(node: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, str]
 
 
 def address(code: str, folder: str, name: str, data: bytes | None) -> str:
-    """Where a file goes below ``code``, e.g. ``s3://bucket/blitz/conf/prod-1f0c9a2b7d3e.json``.
+    """Return the address of a file below ``code``, e.g. ``s3://bucket/blitz/conf/prod-1f0c9a2b7d3e.json``.
 
-    The content is part of the name: a later submission never changes what one that still waits will run. ``data`` None
-    (nothing built yet) leaves it out.
+    The name contains a hash of the content, so a later submission cannot change what a pending one will run. Without
+    ``data`` (not built yet) the hash is left out.
     """
     path = PurePosixPath(name)
     endings = "".join(path.suffixes)
@@ -64,22 +64,22 @@ def emr_step(
     options: Sequence[str] = (),
     on_failure: str = "CONTINUE",
 ) -> dict[str, Any]:
-    """One step of ``add_job_flow_steps``: spark-submit in cluster mode, with the packed environment's Python.
+    """Return one step of ``add_job_flow_steps``: spark-submit in cluster mode with the packed environment's Python.
 
     Args:
-        name: of the step.
+        name: name of the step.
         job: address of the job's script.
-        arguments: the job's own.
+        arguments: the job's arguments.
         environment: address of the packed environment.
         settings: Spark settings of the config.
-        options: spark-submit's options from the command line; they win over ``settings``.
+        options: spark-submit's options from the command line; they override ``settings``.
         on_failure: CONTINUE, CANCEL_AND_WAIT or TERMINATE_CLUSTER.
     """
     wanted = {
         "spark.yarn.appMasterEnv.PYSPARK_PYTHON": PYTHON,
-        "spark.yarn.appMasterEnv.PYSPARK_DRIVER_PYTHON": PYTHON,  # EMR's own environment names another
+        "spark.yarn.appMasterEnv.PYSPARK_DRIVER_PYTHON": PYTHON,  # overrides EMR's own Python
         "spark.executorEnv.PYSPARK_PYTHON": PYTHON,
-        "spark.yarn.maxAppAttempts": "1",  # a wrong config would fail again
+        "spark.yarn.maxAppAttempts": "1",  # a config error would only fail again
         **settings,
     }
     command = ["spark-submit", "--master", "yarn", "--deploy-mode", "cluster", "--name", name]
@@ -103,21 +103,21 @@ def emr_serverless_run(
     options: Sequence[str] = (),
     logs: str | None = None,
 ) -> dict[str, Any]:
-    """The request of ``start_job_run``. The config's settings go as ``spark-defaults``, where no value needs quoting.
+    """Return the request of ``start_job_run``; the config's settings go to ``spark-defaults``, which needs no quoting.
 
     Args:
-        name: of the job run.
+        name: name of the job run.
         application: id of the EMR Serverless application.
         role: ARN of the execution role.
         job: address of the job's script.
-        arguments: the job's own.
+        arguments: the job's arguments.
         environment: address of the packed environment.
         settings: Spark settings of the config.
-        options: spark-submit's options from the command line; they win over ``settings``.
-        logs: ``s3://`` folder for the logs, besides those that EMR keeps.
+        options: spark-submit's options from the command line; they override ``settings``.
+        logs: ``s3://`` folder for logs, in addition to EMR's own.
 
     Raises:
-        ConfigError: an option holds blanks or quotes, which the one string of options would not carry.
+        ConfigError: an option contains spaces or quotes, which the request's single string of options cannot represent.
     """
     odd = [word for word in options if any(mark.isspace() or mark in "'\"\\" for mark in word)]
     if odd:

@@ -1,6 +1,6 @@
-"""Print the spark-submit options that a job's config file asks for, NUL-separated: Spark needs them at its start.
+"""Print the spark-submit options for a job's config file, NUL-separated: settings that Spark needs at its start.
 
-Usage: start_settings.py SPARK-SUBMIT-ARGUMENTS...; the arguments are those of the whole command.
+Usage: start_settings.py ARGUMENT…, with all arguments of the spark-submit command.
 """
 
 import json
@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 from blitz.spark.settings import problem_of
 
 DRIVER_OPTIONS = "spark.driver.extraJavaOptions"
-# On few cores the parallel collector takes 13 % less processor time in all than G1 (benchmarks/RESULTS.md).
+# On few cores the parallel collector needs 13 % less processor time than G1 (benchmarks/RESULTS.md).
 PARALLEL_GC = "-XX:+UseParallelGC"
 # The second compiler has half of a short run's processor time, most of it for a few huge generated methods, which wait
 # for it in slow code: these stay with the first compiler. 2 million orders took 114 and 122 s before, then 91 and 100 s
@@ -21,21 +21,21 @@ NO_HUGE_METHODS = "-XX:MaxNodeLimit=10000 -XX:NodeLimitFudgeFactor=1000"
 
 
 def settings(arguments: list[str]) -> dict[str, str]:
-    """The Spark settings of the config file named behind the job, and the driver's JVM options."""
+    """Return the Spark settings of the config file that the job's arguments name, and the driver's JVM options."""
     job = next((at for at, word in enumerate(arguments) if word.endswith(".py")), len(arguments))
-    given, behind = arguments[:job], arguments[job + 1 :]
+    given, job_arguments = arguments[:job], arguments[job + 1 :]
     found: dict[str, str] = {}
     path = None
-    for at, word in enumerate(behind):
-        if word == "--conf" and at + 1 < len(behind):
-            path = behind[at + 1]
+    for at, word in enumerate(job_arguments):
+        if word == "--conf" and at + 1 < len(job_arguments):
+            path = job_arguments[at + 1]
         elif word.startswith("--conf="):
             path = word.removeprefix("--conf=")
     if path and Path(path).is_file():
         try:
             body = json.loads(Path(path).read_text(encoding="utf-8-sig")).get("spark", {})
             wanted = {key: _text(value) for key, value in body.items() if key.startswith("spark.")}
-        except (OSError, ValueError, AttributeError, RecursionError):  # the job says what is wrong with its config
+        except (OSError, ValueError, AttributeError, RecursionError):  # the job reports what is wrong with its config
             wanted = {}
         found = {key: value for key, value in wanted.items() if problem_of(key, value) is None}
     if not any("--driver-java-options" in word or word.startswith(f"{DRIVER_OPTIONS}=") for word in given):

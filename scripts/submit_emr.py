@@ -1,9 +1,9 @@
-"""Submit a job to EMR: upload what it needs below --code, then add a step or start a serverless job run.
+"""Submit a job to EMR: upload what it needs to --code, then add a step or start a serverless job run.
 
   spark-submit.sh --target emr-ec2 --cluster-id j-X --code s3://bucket/blitz/ [OPTIONS] jobs/JOB.py [ARGUMENTS]
   spark-submit.sh --target emr-serverless --application-id X --execution-role-arn ARN --code s3://bucket/blitz/ …
 
-Options that are not listed here are spark-submit's. With --dry-run the request is printed as JSON; nothing is sent.
+Other options are passed to spark-submit. With --dry-run the request is printed as JSON and nothing is sent.
 """
 
 import argparse
@@ -23,15 +23,16 @@ import emr_requests  # noqa: E402
 from blitz.cli.arguments import add_config_arguments, read_config  # noqa: E402
 from blitz.cli.command import FAILED, OK  # noqa: E402
 from blitz.config.files import read_object, relative_to  # noqa: E402
-from blitz.config.values import scheme_of  # noqa: E402
 from blitz.errors import BlitzError, ConfigError  # noqa: E402
+from blitz.storage.paths import scheme_of  # noqa: E402
 
+ENVIRONMENT = str(HERE / "dist/environment.tar.gz")
 ON_FAILURE = ("CONTINUE", "CANCEL_AND_WAIT", "TERMINATE_CLUSTER")
 Uploads = dict[str, bytes]
 
 
 def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str], str, list[str]]:
-    """Our options, spark-submit's options, the job and the job's arguments."""
+    """Return our options, spark-submit's options, the job and its arguments; exits with a message if one is missing."""
     at = next((index for index, word in enumerate(argv) if word.endswith(".py")), None)
     parser = argparse.ArgumentParser(
         prog="spark-submit.sh", description=__doc__, allow_abbrev=False, formatter_class=argparse.RawTextHelpFormatter
@@ -40,12 +41,14 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str], str, list
     parser.add_argument("--dry-run", action="store_true", help="print the request as JSON; send and upload nothing")
     parser.add_argument("--code", required=True, metavar="S3", help="s3:// folder for job, config and environment")
     parser.add_argument("--cluster-id", metavar="ID", help="emr-ec2: the cluster, j-…")
-    parser.add_argument("--on-failure", choices=ON_FAILURE, default="CONTINUE", help="emr-ec2: what follows a failure")
+    parser.add_argument(
+        "--on-failure", choices=ON_FAILURE, default="CONTINUE", help="emr-ec2: what EMR does if the step fails"
+    )
     parser.add_argument("--application-id", metavar="ID", help="emr-serverless: the application")
     parser.add_argument("--execution-role-arn", metavar="ARN", help="emr-serverless: the role that the job runs as")
     parser.add_argument("--logs", metavar="S3", help="emr-serverless: s3:// folder for logs")
-    parser.add_argument("--name", help="of the step or job run; default: blitz and the job")
-    parser.add_argument("--environment", metavar="PATH", default=str(HERE / "dist/environment.tar.gz"))
+    parser.add_argument("--name", help="name of the step or job run (default: blitz JOB)")
+    parser.add_argument("--environment", metavar="PATH", default=ENVIRONMENT, help="packed environment of make dist")
     ours, options = parser.parse_known_args(argv if at is None else argv[:at])
     if at is None:
         parser.error("no job given, e.g. jobs/run_all.py")
@@ -59,9 +62,9 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str], str, list
 
 
 def request(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any], Uploads, Path | None]:
-    """Our options, the request, small files to upload by address, and the environment to upload (None: not built).
+    """Return our options, the request, small files to upload by address, and the environment file (None: not built).
 
-    Raises ConfigError for a config that the cluster could not use.
+    Raises ConfigError for a config that the cluster cannot use.
     """
     ours, options, job, arguments = parse(argv)
     if not Path(job).is_file():
@@ -93,7 +96,7 @@ def request(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any], Up
 
 
 def config_of(code: str, arguments: list[str]) -> tuple[list[str], dict[str, str], Uploads]:
-    """The job's arguments with local config files as their addresses, the Spark settings, and what to upload."""
+    """Return the job's arguments with local config files replaced by their addresses, Spark settings, and uploads."""
     given = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     add_config_arguments(given)
     named, _ = given.parse_known_args(arguments)
@@ -103,15 +106,15 @@ def config_of(code: str, arguments: list[str]) -> tuple[list[str], dict[str, str
     for option in ("conf", "feature_pipeline_config", "segmentation_config"):
         path = getattr(named, option)
         if path and not scheme_of(path):
-            data = whole(path)
+            data = self_contained(path)
             target = emr_requests.address(code, "conf/", path, data)
             uploads[target] = data
             arguments = replaced(arguments, f"--{option}", target)
     return arguments, dict(config.spark), uploads
 
 
-def whole(path: str) -> bytes:
-    """A config file with the bodies that it names by path put in: one file travels."""
+def self_contained(path: str) -> bytes:
+    """Return a config file with the sections that it names by path inlined, so that one file is enough."""
     tree = read_object(path)
     for section in ("feature_pipeline", "segmentation"):
         if isinstance(tree.get(section), str):
@@ -120,13 +123,13 @@ def whole(path: str) -> bytes:
 
 
 def replaced(arguments: Sequence[str], option: str, value: str) -> list[str]:
-    """The arguments with another value for an option, in either of its two forms."""
+    """Return the arguments with another value for an option, given as ``--option value`` or ``--option=value``."""
     found = [f"{option}={value}" if word.startswith(f"{option}=") else word for word in arguments]
     return [value if index and found[index - 1] == option else word for index, word in enumerate(found)]
 
 
 def submit(ours: argparse.Namespace, body: dict[str, Any], uploads: Uploads, environment: Path) -> str:
-    """Upload what is not there yet and send the request; returns the id of the step or job run."""
+    """Upload missing files and send the request; returns the id of the step or job run."""
     import boto3
 
     s3 = boto3.client("s3")
@@ -143,7 +146,7 @@ def submit(ours: argparse.Namespace, body: dict[str, Any], uploads: Uploads, env
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit code 0: printed or submitted; 2: config error; 1: not submitted, with one line that says why."""
+    """Submit the job and return the exit code: 0 submitted or printed, 2 config error, 1 not submitted."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
@@ -156,7 +159,7 @@ def main(argv: Sequence[str]) -> int:
                 print(f"{ours.environment} is not built yet: make dist", file=sys.stderr)
             return OK
         if environment is None:
-            raise BlitzError(f"{ours.environment}: no packed environment there; run make dist first")
+            raise BlitzError(f"{ours.environment}: no packed environment at this path; run make dist first")
         print(submit(ours, body, uploads, environment))
     except ConfigError as error:
         print(f"spark-submit.sh: {error}", file=sys.stderr)

@@ -1,10 +1,13 @@
-"""Text for terminals."""
+"""Text tables for terminals, and the type of JSON objects."""
 
 from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+JsonObject: TypeAlias = dict[str, Any]
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Rows as aligned text: words to the left, numbers to the right."""
+    """Return the rows as aligned text: text columns to the left, numeric ones to the right."""
     cells = [[_cell(value) for value in row] for row in rows]
     widths = [max(len(line[at]) for line in [list(header), *cells]) for at in range(len(header))]
     numeric = [all(not isinstance(row[at], str) for row in rows) for at in range(len(header))]

@@ -1,12 +1,14 @@
 """The sample's raw files: the users' layout, with the roughness of real ones."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from blitz_sample.menu import Menu, Stores
 from blitz_sample.orders import NOBODY, Lines, Orders
@@ -16,7 +18,7 @@ IST = np.timedelta64(330, "m")
 
 
 def app_orders(
-    rng: np.random.Generator, orders: Orders, ids: np.ndarray, stores: Stores, amounts: np.ndarray
+    rng: np.random.Generator, orders: Orders, ids: NDArray[Any], stores: Stores, amounts: NDArray[Any]
 ) -> pd.DataFrame:
     """Raw own-app or Swiggy orders with all columns of the users' config."""
     count = len(orders)
@@ -60,7 +62,7 @@ def app_orders(
 
 
 def app_lines(
-    rng: np.random.Generator, lines: Lines, ids: np.ndarray, menu: Menu, orders: Orders, as_flags: bool
+    rng: np.random.Generator, lines: Lines, ids: NDArray[Any], menu: Menu, orders: Orders, as_flags: bool
 ) -> pd.DataFrame:
     """Raw own-app or Swiggy lines; flags as booleans with nulls, or as 0/1."""
     count = len(lines.order)
@@ -118,7 +120,7 @@ def write_csv(frame: pd.DataFrame, folder: Path, rough: bool = True) -> None:
 
 
 def instore_frames(
-    rng: np.random.Generator, orders: Orders, lines: Lines, stores: Stores, menu: Menu, amounts: np.ndarray
+    rng: np.random.Generator, orders: Orders, lines: Lines, stores: Stores, menu: Menu, amounts: NDArray[Any]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Raw in-store orders and lines; invoice numbers start again in every store on every day."""
     day = orders.local.astype("datetime64[D]")
@@ -151,7 +153,7 @@ def instore_frames(
     return heads, items
 
 
-def mapping_rows(people: People, orders: Orders, invoice: np.ndarray, store: np.ndarray) -> pd.DataFrame:
+def mapping_rows(people: People, orders: Orders, invoice: NDArray[Any], store: NDArray[Any]) -> pd.DataFrame:
     """The customer mapping of a channel's orders."""
     known = orders.customer != NOBODY
     return pd.DataFrame(

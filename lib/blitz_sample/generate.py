@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from pyarrow import csv
 
 from blitz_sample import files
 from blitz_sample.menu import build_menu, build_stores
@@ -81,9 +83,7 @@ def _write_mappings(rng: np.random.Generator, root: Path, customers: pd.DataFram
     other = customers.iloc[rng.choice(len(customers), 25, replace=False)]
     conflicting = other.assign(customer_code_ty=rng.permutation(other["customer_code_ty"].to_numpy()))
     everyone = pd.concat([customers, conflicting, customers.iloc[:50]], ignore_index=True)
-    files.pa.csv.write_csv(
-        files.pa.Table.from_pandas(everyone, preserve_index=False), folder / "customer_invoice_mapping.csv"
-    )
+    csv.write_csv(pa.Table.from_pandas(everyone, preserve_index=False), folder / "customer_invoice_mapping.csv")
     tables = {
         "store_mds_dsr": stores.store_codes,
         "store_master": stores.master,

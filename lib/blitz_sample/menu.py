@@ -1,9 +1,11 @@
 """The sample's menu, choices and stores."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 # Base category, driver category. The slugs are those of the users' columns.
 CATEGORIES = (
@@ -48,13 +50,13 @@ _TYPES = ("Mall", "High Street", "Drive Thru", "Airport", "Food Court ")
 class Menu:
     """Items by place: category place * 4 + tier, then excluded, null-base, unmapped and without a driver category."""
 
-    item_ids: np.ndarray
-    codes: np.ndarray
-    names: np.ndarray
-    prices: np.ndarray
-    is_veg: np.ndarray
-    excluded: np.ndarray
-    odd: np.ndarray
+    item_ids: NDArray[Any]
+    codes: NDArray[Any]
+    names: NDArray[Any]
+    prices: NDArray[Any]
+    is_veg: NDArray[Any]
+    excluded: NDArray[Any]
+    odd: NDArray[Any]
     categories: pd.DataFrame
     choices: pd.DataFrame
 
@@ -133,9 +135,9 @@ def meal_parts() -> tuple[list[int], list[int]]:
 class Stores:
     """Stores by place: MDS id, store code, name; the last MDS id and the last code are in no file."""
 
-    mds: np.ndarray
-    codes: np.ndarray
-    names: np.ndarray
+    mds: NDArray[Any]
+    codes: NDArray[Any]
+    names: NDArray[Any]
     store_codes: pd.DataFrame
     master: pd.DataFrame
 

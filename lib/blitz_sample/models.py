@@ -2,9 +2,11 @@
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.preprocessing import StandardScaler
 
@@ -57,10 +59,10 @@ def write_models(people: People, menu: Menu, made: dict[str, tuple[Orders, Lines
 def customer_counts(people: People, menu: Menu, made: dict[str, tuple[Orders, Lines]]) -> pd.DataFrame:
     """Roughly the customer features of the last year, under the names that models know: good enough to train on."""
     number = len(people)
-    columns: dict[str, np.ndarray] = {}
-    totals: dict[str, list[np.ndarray]] = {}
+    columns: dict[str, NDArray[Any]] = {}
+    totals: dict[str, list[NDArray[Any]]] = {}
 
-    def add(name: str, customers: np.ndarray) -> None:
+    def add(name: str, customers: NDArray[Any]) -> None:
         totals.setdefault(name, []).append(np.bincount(customers, minlength=number))
 
     seen, channels = np.zeros((number, len(CATEGORIES)), dtype=bool), np.zeros(number, dtype=int)

@@ -1,8 +1,10 @@
 """The sample's orders and lines as arrays: who, when, where, what. Nothing of any file format."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from blitz_sample.menu import PREMIUM, Menu, Stores, meal_parts
 from blitz_sample.people import BOTH, WEEKDAY, People
@@ -18,9 +20,9 @@ NOBODY = -1
 class Orders:
     """One channel: per order the customer's place (NOBODY: not in the mapping), local time, store's place."""
 
-    customer: np.ndarray
-    local: np.ndarray
-    store: np.ndarray
+    customer: NDArray[Any]
+    local: NDArray[Any]
+    store: NDArray[Any]
 
     def __len__(self) -> int:
         return len(self.customer)
@@ -30,11 +32,11 @@ class Orders:
 class Lines:
     """Per line the order's place, the item's place, pieces, whether promo, whether customised."""
 
-    order: np.ndarray
-    item: np.ndarray
-    quantity: np.ndarray
-    promo: np.ndarray
-    customized: np.ndarray
+    order: NDArray[Any]
+    item: NDArray[Any]
+    quantity: NDArray[Any]
+    promo: NDArray[Any]
+    customized: NDArray[Any]
 
 
 def make_orders(rng: np.random.Generator, people: People, stores: Stores, count: int, channel: str) -> Orders:
@@ -64,11 +66,11 @@ def skew(orders: Orders, by_one: int) -> None:
     orders.customer[1 : 2 * by_one : 2] = 0
 
 
-def _is(certain: np.ndarray, count: int) -> np.ndarray:
+def _is(certain: NDArray[Any], count: int) -> NDArray[Any]:
     return np.arange(count) < len(certain)
 
 
-def _times(rng: np.random.Generator, people: People, customer: np.ndarray, recent: np.ndarray) -> np.ndarray:
+def _times(rng: np.random.Generator, people: People, customer: NDArray[Any], recent: NDArray[Any]) -> NDArray[Any]:
     """Local times that keep each customer's part of the week and dayparts."""
     count = len(customer)
     week = people.week[customer]
@@ -83,7 +85,8 @@ def _times(rng: np.random.Generator, people: People, customer: np.ndarray, recen
     part = chance.argmax(axis=1)
     first, end = np.array(_HOURS).T[:, part] if count else np.zeros((2, 0))
     seconds = (first * 3600 + rng.random(count) * (end - first) * 3600).astype("timedelta64[s]")
-    return start + (weeks * 7 + day) * DAY + seconds
+    times: NDArray[np.datetime64] = start + (weeks * 7 + day) * DAY + seconds
+    return times
 
 
 def make_lines(rng: np.random.Generator, people: People, menu: Menu, orders: Orders) -> Lines:
@@ -115,7 +118,7 @@ def make_lines(rng: np.random.Generator, people: People, menu: Menu, orders: Ord
     )
 
 
-def edge_times() -> np.ndarray:
+def edge_times() -> NDArray[Any]:
     """Local times on both sides of every edge: window, cutoff, midnight, dayparts."""
     edges = ["2023-04-01T00:00:00", "2025-07-01T00:00:00", "2024-07-01T00:00:00", "2025-03-01T00:00:00"]
     edges += [f"2025-03-{day:02}T{hour:02}:00:00" for day in (7, 8, 9, 10) for hour in (0, 6, 11, 15, 19)]

@@ -1,8 +1,10 @@
 """The sample's customers: who orders how often, when, what and where."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from blitz_sample.menu import CATEGORIES
 
@@ -47,16 +49,16 @@ ARCHETYPES = {
 class People:
     """Customers by place. ``planned`` own-app orders in the last year are certain for archetypes, else 0."""
 
-    codes: np.ndarray
-    rate: np.ndarray
-    planned: np.ndarray
-    week: np.ndarray
-    dayparts: np.ndarray
-    likes_premium: np.ndarray
-    in_store: np.ndarray
-    on_swiggy: np.ndarray
-    favourites: np.ndarray
-    variety: np.ndarray
+    codes: NDArray[Any]
+    rate: NDArray[Any]
+    planned: NDArray[Any]
+    week: NDArray[Any]
+    dayparts: NDArray[Any]
+    likes_premium: NDArray[Any]
+    in_store: NDArray[Any]
+    on_swiggy: NDArray[Any]
+    favourites: NDArray[Any]
+    variety: NDArray[Any]
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -70,7 +72,7 @@ def build_people(rng: np.random.Generator, orders: int) -> People:
     special = len(planned)
     count = ordinary + special
 
-    def habit(place: int, random: np.ndarray) -> np.ndarray:
+    def habit(place: int, random: NDArray[Any]) -> NDArray[Any]:
         """Ordinary customers' habits, then the archetypes'."""
         fixed = np.repeat(np.array([spec[place] for spec in ARCHETYPES.values()]), each)
         return np.concatenate([random, fixed.astype(random.dtype)])

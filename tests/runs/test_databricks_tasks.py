@@ -45,7 +45,7 @@ def test_the_tasks_run_in_order_in_a_session_that_stays(spark, tmp_path, monkeyp
     body = json.loads(text)["segmentation"]
     assert len(pd.read_parquet(body["output_microsegments_path"])) > 50
     (page,) = (tmp_path / "out").rglob("report.html")
-    assert "Seg15_plus_9" in page.read_text() and "No manifest tells of" not in page.read_text()
+    assert "Seg15_plus_9" in page.read_text() and "There is no manifest of" not in page.read_text()
     (manifest,) = (tmp_path / "out").rglob("manifest.customers.json")
     assert json.loads(manifest.read_text())["run_date"] == "2025-07-01"  # empty as_of: as in the config
     assert spark.range(3).count() == 3  # a session that the platform started stays

@@ -192,13 +192,13 @@ def test_customers_without_a_published_segment(spark, conf):
     assert (over["dropped"], bare["dropped"], few["dropped"]) == ("over_100_orders", "no_category", None)
     assert (over["band"], over["rules"], over["plans"], over["segment"]["computed"]) == (None, [], [], None)
     assert few["segment"] == {"computed": "Seg1_5_6", "published": None, "agrees": False}
-    assert "leaves this customer out (over_100_orders)" in format_explanation(over)
+    assert "drops this customer (over_100_orders)" in format_explanation(over)
     assert "the rules give Seg1_5_6, published is none; run the segments job again" in format_explanation(few)
 
 
 def test_an_unknown_id_is_one_clear_message(spark, conf):
     with pytest.raises(
-        InputError, match=r"no customer of that id in .*customers\.parquet; ids are text, so leading zeros"
+        InputError, match=r"no customer with that id in .*customers\.parquet; ids are text, so leading zeros"
     ):
         explain(load_config(conf=conf), spark, "7")
 
@@ -207,7 +207,7 @@ def test_text_and_json_of_the_job_say_the_same(spark, conf, mine, capsys):
     assert main("explain", ["--conf", conf, "--customer", ME, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(mine))
     assert main("explain", ["--conf", conf, "--customer", "70707070"]) == 1
-    assert capsys.readouterr().err.count("explain: failed: no customer of that id") == 1
+    assert capsys.readouterr().err.count("explain: failed: no customer with that id") == 1
     assert "70707070" not in (Path(tempfile.gettempdir()) / "blitz-explain.debug.log").read_text()
     text = format_explanation(mine)
     for part in ("ownapp: 2", "swiggy: none", "Segment Seg_6_15_10, as published", "runner-up", "Pulls to"):

@@ -64,7 +64,7 @@ def test_lists_by_plan_replace_those_before_and_split_long_ones(spark, sample_co
     config, out = load_config(conf=sample_config["path"]), tmp_path / "plans"
     export(config, spark, "plan", str(out))
     before = {path.name for path in out.rglob("*.csv")}
-    done = export(config, spark, "plan", str(out), most_rows=20)
+    done = export(config, spark, "plan", str(out), max_rows=20)
     assert not before & {path.name for path in out.rglob("*.csv")}
     segments, micro = outputs(sample_config)
     of = dict(zip(segments["algonomy_id"], segments["Segment"], strict=True))
@@ -153,7 +153,7 @@ def test_hostile_names_stay_in_their_folders(spark, sample_config, tmp_path) -> 
     found = {row[0]: row[1:] for folder in folders for row in read_list(folder)}
     assert found["000"] == ["../x", ""] and found["002"] == ["'=cmd|'/C calc'!A0", ""] and found["'-7"] == ["a b", ""]
     assert "99" not in found
-    assert done.made_safe == 2  # the name that is a formula, and the id
+    assert done.escaped == 2  # the name that is a formula, and the id
 
 
 def test_what_is_no_export_is_never_replaced(spark, sample_config, sample_run, tmp_path) -> None:
@@ -168,7 +168,7 @@ def test_what_is_no_export_is_never_replaced(spark, sample_config, sample_run, t
     export(config, spark, "plan", f"{tmp_path}/plans")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     for folder in ("table", "raw", "plans"):
-        with pytest.raises(PublishError, match="is no list by segment and would be lost"):
+        with pytest.raises(PublishError, match="is not a list by segment and would be deleted"):
             export(config, spark, "segment", f"{tmp_path}/{folder}")
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 

@@ -204,7 +204,7 @@ def test_the_funnel_and_the_warnings(made):
         ("duplicate", 1, 0.1),
     ]
     warnings = "\n".join(numbers["warnings"])
-    for expected in ("6 rows (60.0%) have no customer", "gives to several customers", "No customers in None.", "4 orders (80.0%) are of stores", f"warned of {SCRIPT}"):  # fmt: skip
+    for expected in ("6 rows (60.0%) have no customer", "with several customers in the customer mapping", "No customers in None.", "4 orders (80.0%) are from stores", f"warned of {SCRIPT}"):  # fmt: skip
         assert expected in warnings
 
 
@@ -250,7 +250,7 @@ def test_what_is_missing_is_said_and_nothing_is_touched(made, spark, tmp_path, c
     conf = write(tmp_path)
     folder = tmp_path / "out/features/users/ownapp"
     assert report("--conf", conf, "--previous", f"{tmp_path}/none.json") == 1
-    assert "none.json: no numbers of a report there" in capsys.readouterr().err
+    assert "none.json: not the numbers of a report" in capsys.readouterr().err
     (tmp_path / "out/segments.par/part-0.parquet").unlink()
     (tmp_path / "out/segments.par").rmdir()
     assert report("--conf", conf) == 1
@@ -258,7 +258,7 @@ def test_what_is_missing_is_said_and_nothing_is_touched(made, spark, tmp_path, c
     assert "segments.par: no table there; run the step that makes it first" in error and "Traceback" not in error
     (folder / "manifest.json").unlink()
     assert report("--conf", conf) == 1
-    assert "no manifest there or beside; run jobs/run_all.py first" in capsys.readouterr().err
+    assert "no manifest of this run; run jobs/run_all.py first" in capsys.readouterr().err
     assert not (folder / "report.html").exists() and not (folder / "report.json").exists()
 
 

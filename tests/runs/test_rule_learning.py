@@ -13,8 +13,9 @@ from blitz.cli.main import main
 from blitz.errors import BlitzError, InputError
 from blitz.segmentation.proof import prove
 from blitz.segmentation.rules import Band, Condition, Rule, RuleSet, load_rules, segment_column
-from blitz.training import rules as rule_learning
-from blitz.training.rules import LearningOptions, compile_tree, learn
+from blitz.training import trees
+from blitz.training.rules import learn
+from blitz.training.trees import LearningOptions, compile_tree
 
 ROWS = 600
 
@@ -178,7 +179,7 @@ def test_compiled_trees_agree_with_scikit_learn_on_each_row(spark, kind):
 
 
 def test_a_disagreement_is_an_error_that_names_no_customer(spark, world, monkeypatch):
-    monkeypatch.setattr(rule_learning, "cut_of", lambda threshold, is_whole: threshold + 1)
+    monkeypatch.setattr(trees, "cut_of", lambda threshold, is_whole: threshold + 1)
     with pytest.raises(BlitzError, match=r"the tree and Spark disagree on \d+ of \d+ rows in the sample") as caught:
         learn(world[1], spark, "spent", HOW)
     assert "0000" not in str(caught.value)
@@ -188,8 +189,8 @@ def test_a_disagreement_is_an_error_that_names_no_customer(spark, world, monkeyp
     ("target", "message"),
     [
         ("spend", 'no column spend; did you mean "spent"'),
-        ("omnichannel_aov", "is a variable of the rules itself"),
-        ("omnichannel_weekend_order_count", "is a variable of the rules itself"),
+        ("omnichannel_aov", "is itself a variable of the rules"),
+        ("omnichannel_weekend_order_count", "is itself a variable of the rules"),
     ],
 )
 def test_targets_that_cannot_be_used(spark, world, target, message):

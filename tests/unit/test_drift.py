@@ -45,7 +45,7 @@ def test_files_that_are_no_run_are_refused(tmp_path):
     for text, message in (
         ("[", "not JSON"),
         ("{}", "neither a manifest"),
-        ('{"steps": {"customers": {"output": "x"}}}', "no step segments, microsegments"),
+        ('{"steps": {"customers": {"output": "x"}}}', "the run did not include segments, microsegments"),
     ):
         path.write_text(text)
         with pytest.raises(InputError, match=message):

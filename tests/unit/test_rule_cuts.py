@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from blitz.training.rules import cut_of, last_left
+from blitz.training.trees import cut_of, last_left
 
 
 @pytest.mark.parametrize("threshold", [37.3, 0.1, 1e-3, 2.5, 16777216.5, -37.3, 1 / 3, 0.0])

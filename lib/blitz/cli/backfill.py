@@ -13,6 +13,7 @@ from blitz.pipelines.context import new_run_id
 from blitz.run.backfill import STRIDES, backfill, require_own_places, run_dates
 from blitz.run.preflight import preflight
 from blitz.run.steps import chosen_steps
+from blitz.text import table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
     rows = [
         (str(each), r.step, r.output.rows, r.seconds, r.output.path) for each, results in done.items() for r in results
     ]
-    print(console.table(("Run date", "Output", "Rows", "Seconds", "Path"), rows))
+    print(table(("Run date", "Output", "Rows", "Seconds", "Path"), rows))
 
 
 command = Command("backfill", __doc__, add_arguments, run)

@@ -5,7 +5,7 @@ import argparse
 from blitz.cli.arguments import add_config_arguments, apply_runtime_settings, at_least, read_config
 from blitz.cli.command import Command
 from blitz.cli.sessions import session_for
-from blitz.export import KINDS, MOST_ROWS, Exported, export
+from blitz.export import KINDS, MAX_ROWS, Exported, export
 from blitz.text import table
 
 
@@ -14,8 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser)
     parser.add_argument("--by", choices=KINDS, default="segment", help="a list per segment (default) or per plan item")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder or s3:// prefix; its lists are replaced")
-    text = f"maximum rows per file (default {MOST_ROWS:,})"
-    parser.add_argument("--max-rows", type=at_least(1), default=MOST_ROWS, metavar="N", help=text)
+    text = f"maximum rows per file (default {MAX_ROWS:,})"
+    parser.add_argument("--max-rows", type=at_least(1), default=MAX_ROWS, metavar="N", help=text)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -32,7 +32,7 @@ def format_export(done: Exported, kind: str) -> str:
     lines = [table((f"Lists by {kind}", "Customers", "Folder"), rows), ""]
     if done.unlisted:
         lines.append(f"Customers without a {kind}, in no list: {done.unlisted:,}")
-    lines.append(f"Cells escaped for spreadsheets: {done.made_safe:,}")
+    lines.append(f"Cells escaped for spreadsheets: {done.escaped:,}")
     lines.append(f"Written: {done.path}, {sum(done.rows.values()):,} rows in {done.files:,} files")
     return "\n".join(lines)
 

@@ -10,7 +10,8 @@ from blitz.config import Config, validate_segments
 from blitz.errors import ConfigError
 from blitz.segmentation.proof import prove
 from blitz.segmentation.rules import rules_hash, segment_names
-from blitz.training.rules import Learned, LearningOptions, learn
+from blitz.training.rules import Learned, learn
+from blitz.training.trees import LearningOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

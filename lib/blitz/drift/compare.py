@@ -1,11 +1,11 @@
-"""What changed between two runs: migration, the flags behind it, population stability, centroids. Aggregates only.
+"""What changed between two runs: migration and its causes, population stability, centroids. Aggregates only.
 
-The customer features before are read for the bins, then both runs' are counted in one pass; segments and the variables
-of the rules are joined in one, micro-segments with their features in one.
+The earlier customer features are read once for the bins; then one pass counts those of both runs. One join compares
+segments with the variables of the rules, another one micro-segments with their features.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TypeAlias
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -14,16 +14,18 @@ from blitz.drift.numbers import Group, centroid_drift, distribution, psi
 from blitz.drift.runs import Run, Variable
 from blitz.errors import InputError
 from blitz.segmentation.segments import ID_COLUMN
+from blitz.spark.columns import numeric_columns, quoted_col
+from blitz.text import JsonObject
 
-NUMERIC = ("tinyint", "smallint", "int", "bigint", "float", "double", "decimal")
 NOT_FEATURES = (ID_COLUMN, "Segment", "microcluster")
-Body = dict[str, Any]
+Move: TypeAlias = tuple[str | None, str | None, int]
 
 
-def compare(spark: SparkSession, before: Run, after: Run, bins: int = 10) -> Body:
-    """The comparison of two runs as plain values; see docs/compare.md for every key.
+def compare(spark: SparkSession, before: Run, after: Run, bins: int = 10) -> JsonObject:
+    """Compare two runs and return JSON values; docs/compare.md describes each key.
 
-    Raises InputError where an output is missing or has no rows, or the two have no column in common.
+    ``bins``: the number of bins per feature. Raises InputError where an output is missing or empty, or the two runs
+    have no numeric feature in common.
     """
     micro = (before.read(spark, "microsegments"), after.read(spark, "microsegments"))
     features = (before.read(spark, "customers"), after.read(spark, "customers"))
@@ -49,30 +51,33 @@ def compare(spark: SparkSession, before: Run, after: Run, bins: int = 10) -> Bod
 
 
 def _numeric(df: DataFrame) -> list[str]:
-    return [name for name, kind in df.dtypes if kind.split("(")[0] in NUMERIC and name not in NOT_FEATURES]
+    return [name for name in numeric_columns(df) if name not in NOT_FEATURES]
 
 
 def common_numeric(before: DataFrame, after: DataFrame) -> list[str]:
-    """The numeric columns of both tables, without id and segment, in the order of the first."""
-    there = set(_numeric(after))
-    return [name for name in _numeric(before) if name in there]
+    """Return the numeric features of both tables, in the order of the first."""
+    common = set(_numeric(after))
+    return [name for name in _numeric(before) if name in common]
 
 
 def _variables(loaded: Sequence[str], features: Sequence[str], run: Run) -> list[Variable]:
-    there = set(features)
-    return [run.variable(name) for name in dict.fromkeys([*loaded, *sorted(run.flags)]) if name in there]
+    available = set(features)
+    return [run.variable(name) for name in dict.fromkeys([*loaded, *sorted(run.flags)]) if name in available]
 
 
 def _cell(name: str) -> Column:
-    """A column as a double, NaN as null: Spark holds NaN for greater than any number."""
-    value = F.col(f"`{name}`").cast("double")
+    """A column as double, NaN as null: Spark treats NaN as greater than any number."""
+    value = quoted_col(name).cast("double")
     return F.when(~F.isnan(value), value)
 
 
 def segment_pairs(
     segments: tuple[DataFrame, DataFrame], features: tuple[DataFrame, DataFrame], variables: Sequence[Variable]
-) -> list[Body]:
-    """Per (``from``, ``to``), null for not there: ``customers``; how many had variable i go ``up_i``, ``down_i``."""
+) -> list[JsonObject]:
+    """Return per (``from``, ``to``) segment the ``customers``, and in how many variable i went up (``up_i``) or down.
+
+    A segment is None where the run has no such customer.
+    """
     sides = []
     for prefix, segment, table in zip(("b_", "a_"), segments, features, strict=True):
         values = table.select(ID_COLUMN, *[_cell(each.column).alias(prefix + each.column) for each in variables])
@@ -93,7 +98,7 @@ def segment_pairs(
 
 
 def microsegment_groups(micro: tuple[DataFrame, DataFrame], features: Sequence[str]) -> list[Group]:
-    """Per plan and (``from``, ``to``) cluster the customers, and mean and variance of the features, null as 0."""
+    """Return per plan and pair of clusters the customers, and mean and variance of their features, null as 0."""
     sides = []
     for prefix, table in zip(("b_", "a_"), micro, strict=True):
         values = [F.coalesce(_cell(name), F.lit(0.0)).alias(f"{prefix}{at}") for at, name in enumerate(features)]
@@ -111,13 +116,15 @@ def microsegment_groups(micro: tuple[DataFrame, DataFrame], features: Sequence[s
         )
         .collect()
     )
-    groups = [Group(**row.asDict()) for row in rows]
+    groups = [Group.of_row(row.asDict()) for row in rows]
     return sorted(groups, key=lambda each: (each.plan, each.source or "", each.target or ""))
 
 
 def bin_edges(before: DataFrame, names: Sequence[str], bins: int) -> dict[str, list[float]]:
-    """Per feature the distinct inner quantiles (exact, as numpy) of the before-distribution, ascending; none where all
-    are null."""
+    """Return per feature the distinct inner quantiles of the earlier run (exact, as numpy's), ascending.
+
+    A feature whose values are all null has none.
+    """
     shares = F.array(*[F.lit(at / bins) for at in range(1, bins)])
     columns = [F.percentile(_cell(name), shares).alias(f"q_{at}") for at, name in enumerate(names)]
     row = before.agg(*columns).collect()[0]
@@ -127,7 +134,7 @@ def bin_edges(before: DataFrame, names: Sequence[str], bins: int) -> dict[str, l
 def bin_counts(
     features: tuple[DataFrame, DataFrame], edges: Mapping[str, Sequence[float]]
 ) -> dict[str, tuple[dict[int, int], dict[int, int]]]:
-    """Per feature the rows in each bin, before and after: bin i holds edge i-1 < value <= edge i, bin -1 the nulls."""
+    """Return per feature the rows of each bin, before and after: bin i is edge i-1 < value <= edge i, bin -1 null."""
     names = list(edges)
     sides = [
         table.select(F.lit(at).alias("side"), F.array(*[_cell(name) for name in names]).alias("cells"))
@@ -148,15 +155,17 @@ def bin_counts(
     return found
 
 
-def _psi(features: tuple[DataFrame, DataFrame], bins: int, pairs: Sequence[Body], groups: Sequence[Group]) -> Body:
-    """``features``, the ``segments`` with each one's term, and the clusters of every plan."""
+def _psi(
+    features: tuple[DataFrame, DataFrame], bins: int, pairs: Sequence[JsonObject], groups: Sequence[Group]
+) -> JsonObject:
+    """The indices of ``features``, of ``segments`` with each segment's term, and of each plan's clusters."""
     names = common_numeric(*features)
     if not names:
         raise InputError("the customer features of the two runs have no numeric column in common")
     edges = bin_edges(features[0], names, bins)
     counts = bin_counts(features, edges)
     if any(not side for side in counts[names[0]]):
-        raise InputError("the customer features of one of the two runs have no rows; there is nothing to compare")
+        raise InputError("the customer features of one of the two runs are empty; there is nothing to compare")
     per_feature = [{"feature": name, **psi(*counts[name]), "edges": edges[name]} for name in names]
     plans = sorted({group.plan for group in groups})
     moves = {plan: [(g.source, g.target, g.customers) for g in groups if g.plan == plan] for plan in plans}
@@ -167,10 +176,10 @@ def _psi(features: tuple[DataFrame, DataFrame], bins: int, pairs: Sequence[Body]
     }
 
 
-def _segments(pairs: Sequence[Body], variables: Sequence[Variable]) -> Body:
-    """Migration matrix, totals per segment, and the variables that changed among the customers of every move."""
+def _segments(pairs: Sequence[JsonObject], variables: Sequence[Variable]) -> JsonObject:
+    """Migration matrix, totals per segment, and the variables that changed among the customers of each move."""
 
-    def changes(rows: Sequence[Body]) -> list[Body]:
+    def changes(rows: Sequence[JsonObject]) -> list[JsonObject]:
         both = sum(row["customers"] for row in rows)
         found = [
             {
@@ -205,7 +214,7 @@ def _segments(pairs: Sequence[Body], variables: Sequence[Variable]) -> Body:
     }
 
 
-def _microsegments(groups: Sequence[Group]) -> Body:
+def _microsegments(groups: Sequence[Group]) -> JsonObject:
     plans = sorted({group.plan for group in groups})
     return {
         plan: {
@@ -220,8 +229,11 @@ def _microsegments(groups: Sequence[Group]) -> Body:
     }
 
 
-def _totals(moves: Sequence[tuple[str | None, str | None, int]]) -> dict[str, dict[str, int]]:
-    """Per name: ``before``, ``after``, ``stayed``, ``moved_out``, ``moved_in``, ``left`` (gone), ``entered`` (new)."""
+def _totals(moves: Sequence[Move]) -> dict[str, dict[str, int]]:
+    """Per segment or cluster: ``before``, ``after``, ``stayed``, ``moved_out``, ``moved_in``, ``left``, ``entered``.
+
+    ``left`` and ``entered`` count customers that one of the runs does not have.
+    """
     keys = ("before", "after", "stayed", "moved_out", "moved_in", "left", "entered")
     names = sorted({name for old, new, _ in moves for name in (old, new) if name is not None})
     totals = {name: dict.fromkeys(keys, 0) for name in names}

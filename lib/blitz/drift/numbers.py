@@ -1,42 +1,50 @@
-"""The arithmetic of a comparison on collected aggregates: population stability index and centroid drift. No Spark."""
+"""Population stability index and centroid drift, computed from collected aggregates. No Spark."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
+
+from blitz.text import JsonObject
 
 EPSILON = 1e-4
 MODERATE, LARGE = 0.1, 0.25
-MOST_FEATURES = 5
-Body = dict[str, Any]
+MAX_FEATURES = 5  # features listed per centroid
+Bin = TypeVar("Bin", int, str)
+Vector = NDArray[np.float64]
 
 
+@dataclass(frozen=True)
 class Group:
-    """The customers of one plan that went from one cluster to another (None: not there), and their features."""
+    """The customers of one plan that went from one cluster (``source``) to another (``target``), and their features.
 
-    def __init__(
-        self,
-        plan: str,
-        customers: int,
-        mean_before: Sequence[float],
-        variance_before: Sequence[float],
-        mean_after: Sequence[float],
-        **ends: str | None,
-    ) -> None:
-        self.plan, self.customers = plan, customers
-        self.source, self.target = ends["from"], ends["to"]
-        self.mean_before = np.array(mean_before, dtype=float)
-        self.variance_before = np.array(variance_before, dtype=float)
-        self.mean_after = np.array(mean_after, dtype=float)
+    A customer that the plan does not score in one of the two runs has None as its cluster there.
+    """
+
+    plan: str
+    source: str | None
+    target: str | None
+    customers: int
+    mean_before: Vector
+    variance_before: Vector
+    mean_after: Vector
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> "Group":
+        """Return the group of a collected row with ``from`` and ``to`` for the clusters; null numbers become NaN."""
+        vectors = (np.array(row[name], dtype=float) for name in ("mean_before", "variance_before", "mean_after"))
+        return cls(row["plan"], row["from"], row["to"], row["customers"], *vectors)
 
 
 def level(value: float) -> str:
-    """``stable`` below 0.1, ``moderate`` below 0.25, else ``large``."""
+    """Return ``stable`` below 0.1, ``moderate`` below 0.25, else ``large``."""
     return "stable" if value < MODERATE else "moderate" if value < LARGE else "large"
 
 
-def terms(before: Mapping[Any, int], after: Mapping[Any, int]) -> dict[Any, float]:
-    """Per bin (a - b) ln(a / b) with the shares b before and a after, each at least EPSILON."""
+def terms(before: Mapping[Bin, int], after: Mapping[Bin, int]) -> dict[Bin, float]:
+    """Return per bin (a - b) ln(a / b), where b and a are its shares before and after, each at least EPSILON."""
     n, m = sum(before.values()), sum(after.values())
     found = {}
     for each in sorted(set(before) | set(after)):
@@ -46,14 +54,14 @@ def terms(before: Mapping[Any, int], after: Mapping[Any, int]) -> dict[Any, floa
     return found
 
 
-def psi(before: Mapping[Any, int], after: Mapping[Any, int]) -> Body:
-    """``psi``, the sum of the terms, and its ``level``."""
+def psi(before: Mapping[Bin, int], after: Mapping[Bin, int]) -> JsonObject:
+    """Return ``psi``, the sum of the terms, and its ``level``."""
     total = sum(terms(before, after).values())
     return {"psi": total, "level": level(total)}
 
 
-def distribution(moves: Sequence[tuple[str | None, str | None, int]]) -> Body:
-    """The index of a distribution over names, with each name's term: from (before, after, customers)."""
+def distribution(moves: Sequence[tuple[str | None, str | None, int]]) -> JsonObject:
+    """Return ``psi``, ``level`` and ``terms`` by name; ``moves`` are (name before, name after, customers)."""
     before: dict[str, int] = {}
     after: dict[str, int] = {}
     for old, new, customers in moves:
@@ -64,11 +72,11 @@ def distribution(moves: Sequence[tuple[str | None, str | None, int]]) -> Body:
     return {**psi(before, after), "terms": terms(before, after)}
 
 
-def centroid_drift(groups: Sequence[Group], features: Sequence[str], models_same: bool) -> list[Body]:
-    """Per plan and cluster before: the cluster after that it is compared with, and how far the mean went.
+def centroid_drift(groups: Sequence[Group], features: Sequence[str], models_same: bool) -> list[JsonObject]:
+    """Return per plan and earlier cluster the later cluster that it is compared with, and how far its mean moved.
 
-    Means are scaled by mean and standard deviation of the plan's customers before, a zero deviation as 1. With the same
-    models clusters go by number, otherwise each goes to the nearest mean after.
+    Means are scaled by mean and standard deviation of the plan's customers in the earlier run (a zero deviation counts
+    as 1). With the same models clusters are matched by number, otherwise each to the nearest later mean.
     """
     found = []
     for plan in sorted({group.plan for group in groups}):
@@ -83,19 +91,19 @@ def centroid_drift(groups: Sequence[Group], features: Sequence[str], models_same
             here = (mean - centre) / scale
             distances = {other: float(np.linalg.norm(value - here)) for other, value in scaled.items()}
             match = name if models_same else min(distances, key=lambda other: distances[other], default=None)
-            row: Body = {"plan": plan, "cluster": name, "customers_before": customers, "matched": None,
+            row: JsonObject = {"plan": plan, "cluster": name, "customers_before": customers, "matched": None,
                          "customers_after": 0, "distance": None, "features": []}  # fmt: skip
             if match in scaled:
                 shift = scaled[match] - here
-                hardest = [at for at in np.argsort(-np.abs(shift), kind="stable")[:MOST_FEATURES] if shift[at]]
+                hardest = [at for at in np.argsort(-np.abs(shift), kind="stable")[:MAX_FEATURES] if shift[at]]
                 row |= {"matched": match, "customers_after": new[match][0], "distance": distances[match]}
                 row["features"] = [{"feature": features[at], "shift": float(shift[at])} for at in hardest]
             found.append(row)
     return found
 
 
-def _means(groups: Sequence[Group], end: str, mean: str) -> dict[str, tuple[int, np.ndarray]]:
-    """Per cluster its customers and mean, over the groups that it is the source or the target of."""
+def _means(groups: Sequence[Group], end: str, mean: str) -> dict[str, tuple[int, Vector]]:
+    """Per cluster its customers and their mean, over the groups that have it as ``end`` (``source`` or ``target``)."""
     names = sorted({name for group in groups if (name := getattr(group, end)) is not None})
     found = {}
     for name in names:
@@ -106,8 +114,8 @@ def _means(groups: Sequence[Group], end: str, mean: str) -> dict[str, tuple[int,
     return found
 
 
-def _scale(groups: Sequence[Group]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation before over some groups: the variance within them plus that between them."""
+def _scale(groups: Sequence[Group]) -> tuple[Vector, Vector]:
+    """Earlier mean and standard deviation over some groups: the variance within them plus that between them."""
     weights = np.array([group.customers for group in groups], dtype=float)
     weights /= weights.sum()
     means = np.array([group.mean_before for group in groups])

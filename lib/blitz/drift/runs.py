@@ -1,9 +1,8 @@
-"""What a comparison needs to know of a run: outputs, models, rules and flags, from its manifest or its config."""
+"""What a comparison needs to know about a run, from its manifest or its config: outputs, models, rules, flags."""
 
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import Any
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -16,14 +15,19 @@ from blitz.raw.channels import CHANNELS
 from blitz.run.steps import STEPS, output_path
 from blitz.segmentation.rules import load_rules, rules_hash
 from blitz.segmentation.segments import BAND_COLUMN, OMNICHANNEL, flag_name, short_name
+from blitz.spark.columns import quoted_col
 from blitz.spark.engine import SPARK
+from blitz.text import JsonObject
 
 OUTPUTS = tuple(step for step in STEPS if step not in CHANNELS)
 
 
 @dataclass(frozen=True)
 class Variable:
-    """A loaded column whose changes may move a customer: a flag (its count above 0) or a count."""
+    """A loaded column whose change may move a customer to another segment: a count, or a flag (its count above 0).
+
+    ``in_rules``: whether a rule reads it, None if that is unknown.
+    """
 
     column: str
     label: str
@@ -31,17 +35,17 @@ class Variable:
     in_rules: bool | None = None
 
     def of(self, prefix: str) -> Column:
-        """Its number on one side of the join."""
-        value = F.coalesce(F.col(f"`{prefix}{self.column}`").cast("double"), F.lit(0.0))
+        """Return its value on the side of the join whose columns have the prefix; null as 0."""
+        value = F.coalesce(quoted_col(prefix + self.column).cast("double"), F.lit(0.0))
         return (value > 0).cast("int") if self.is_flag else value
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run: where it was read from, its outputs by step, hashes, and what its config says of the loaded columns.
+    """One run: the file that describes it, its outputs by step, its hashes, and what its config says about columns.
 
-    A manifest says nothing of them (``names`` is None): then every loaded ``omnichannel_`` column counts as a flag, and
-    whether a rule reads it is not known.
+    A manifest says nothing about columns (``names`` is None): then each loaded ``omnichannel_`` column counts as a
+    flag, and whether a rule reads it is unknown.
     """
 
     source: str
@@ -58,31 +62,32 @@ class Run:
     engine: str = SPARK
 
     def read(self, spark: SparkSession, step: str) -> DataFrame:
-        """The published output of a step. Raises InputError where there is none."""
+        """Return the published output of a step. Raises InputError where there is none."""
         path = self.outputs[step]
         found: Format = self.format or ("delta" if storage.exists(path.rstrip("/") + "/_delta_log") else "parquet")
         return read_output(spark, path, found)
 
     def variable(self, column: str) -> Variable:
-        """A loaded column as the rules see it."""
+        """Return a loaded column as the rules see it."""
         is_flag = column.startswith(OMNICHANNEL) if self.names is None else column in self.flags
         label = short_name(flag_name(column) if is_flag else column, self.names or {})
         return Variable(column, label, is_flag, None if self.names is None else label in self.rule_columns)
 
-    def as_json(self) -> dict[str, Any]:
-        """What names the run in a report."""
+    def as_json(self) -> JsonObject:
+        """Return what identifies the run in a comparison."""
         return {"source": self.source, "outputs": self.outputs, "rules": self.rules, "models": self.models}
 
 
 def read_run(path: str) -> Run:
-    """The run of a manifest (it has ``steps``) or of a config.
+    """Read the run that a manifest or a config describes.
 
-    Raises InputError for what is neither or lacks one of the three outputs, ConfigError for a config with problems.
+    Raises InputError for a file that is neither, or a manifest that lacks one of the three outputs; ConfigError for a
+    config with problems.
     """
     try:
         body = json.loads(storage.read_bytes(path))
     except ValueError as error:
-        raise InputError(f"{path}: not JSON: {error}; give a run's manifest.json or its config") from error
+        raise InputError(f"{path}: not JSON: {error}; give the manifest.json or the config of a run") from error
     if isinstance(body, dict) and "steps" in body:
         return _of_manifest(path, body)
     if isinstance(body, dict) and "segmentation" in body:
@@ -90,12 +95,12 @@ def read_run(path: str) -> Run:
     raise InputError(f"{path}: neither a manifest (no steps) nor a config (no segmentation)")
 
 
-def _of_manifest(path: str, body: dict[str, Any]) -> Run:
+def _of_manifest(path: str, body: JsonObject) -> Run:
     steps = body["steps"]
     missing = [step for step in OUTPUTS if step not in steps]
     if missing:
         raise InputError(
-            f"{path}: the run had no step {', '.join(missing)}; give the manifest of a whole run, or the config"
+            f"{path}: the run did not include {', '.join(missing)}; give the manifest of a full run, or the config"
         )
     outputs = {step: str(steps[step]["output"]) for step in OUTPUTS}
     engine = str(body.get("engine", SPARK))

@@ -1,4 +1,4 @@
-"""A comparison as Parquet tables, one JSON and text."""
+"""A comparison as Parquet tables, JSON and text."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,10 +9,9 @@ from pyspark.sql import SparkSession
 from blitz import storage
 from blitz.pipelines.context import new_run_id
 from blitz.publish.tables import publish
-from blitz.text import table
+from blitz.text import JsonObject, table
 
-Body = Mapping[str, Any]
-MOST_ROWS = 10
+MAX_ROWS = 10  # of a table in the text
 SCHEMAS = {
     "segment_migration": "`from` string, `to` string, customers bigint",
     "microsegment_migration": "plan string, `from` string, `to` string, customers bigint",
@@ -24,8 +23,8 @@ SCHEMAS = {
 }
 
 
-def tables(body: Body) -> dict[str, list[tuple[Any, ...]]]:
-    """The rows of every table of ``SCHEMAS``."""
+def tables(body: JsonObject) -> dict[str, list[tuple[Any, ...]]]:
+    """Return the rows of each table of ``SCHEMAS``."""
     psi = body["psi"]
     index = [("feature", each["feature"], each["psi"], each["level"]) for each in psi["features"]]
     index.append(("segments", "all", psi["segments"]["psi"], psi["segments"]["level"]))
@@ -60,8 +59,8 @@ def tables(body: Body) -> dict[str, list[tuple[Any, ...]]]:
     }
 
 
-def write(spark: SparkSession, body: Body, folder: str) -> list[str]:
-    """Publish the tables below ``folder`` and write compare.json last; returns the paths."""
+def write(spark: SparkSession, body: JsonObject, folder: str) -> list[str]:
+    """Publish the tables in ``folder``, then write compare.json; returns the paths. Raises PublishError."""
     run_id, root = new_run_id(), folder.rstrip("/")
     written = []
     for name, rows in tables(body).items():
@@ -72,8 +71,8 @@ def write(spark: SparkSession, body: Body, folder: str) -> list[str]:
     return [*written, target]
 
 
-def alarms(body: Body, most: float) -> list[tuple[str, float]]:
-    """What has an index above ``most``, greatest first: features by name, ``segments``, ``plan NAME``."""
+def alarms(body: JsonObject, most: float) -> list[tuple[str, float]]:
+    """Return what has an index above ``most``, greatest first: a feature's name, ``segments`` or ``plan NAME``."""
     psi = body["psi"]
     found = [(each["feature"], each["psi"]) for each in psi["features"]]
     found.append(("segments", psi["segments"]["psi"]))
@@ -81,9 +80,9 @@ def alarms(body: Body, most: float) -> list[tuple[str, float]]:
     return sorted(((name, value) for name, value in found if value > most), key=lambda each: -each[1])
 
 
-def format_comparison(body: Body) -> str:
-    """The comparison as a person reads it; the longest lists are cut, the files hold all."""
-    same = {True: "the same", False: "others"}
+def format_comparison(body: JsonObject) -> str:
+    """Return the comparison as text; long lists are cut, the files have all rows."""
+    same = {True: "the same", False: "different"}
     parts = [
         f"Before {body['before']['source']}\nAfter  {body['after']['source']}\n"
         f"Rules: {same[body['rules_same']]}. Models: {same[body['models_same']]}.",
@@ -95,7 +94,7 @@ def format_comparison(body: Body) -> str:
     parts += [_psi(body["psi"]), _centroids(body["centroids"])]
     for key, word in (("only_before", "before"), ("only_after", "after")):
         if body[key]:
-            parts.append(f"Features that only the run {word} has: {', '.join(body[key])}")
+            parts.append(f"Features of the run {word} alone: {', '.join(body[key])}")
     return "\n\n".join(part for part in parts if part)
 
 
@@ -105,8 +104,8 @@ def _totals(title: str, totals: Mapping[str, Mapping[str, int]]) -> str:
     return table(header, [(name, *[each[key] for key in keys]) for name, each in totals.items()]) if totals else ""
 
 
-def _moves(pairs: Sequence[Body]) -> str:
-    largest = sorted(pairs, key=lambda pair: -pair["customers"])[:MOST_ROWS]
+def _moves(pairs: Sequence[JsonObject]) -> str:
+    largest = sorted(pairs, key=lambda pair: -pair["customers"])[:MAX_ROWS]
     rows = [
         (
             f"{pair['from']} to {pair['to']}",
@@ -115,26 +114,26 @@ def _moves(pairs: Sequence[Body]) -> str:
         )
         for pair in largest
     ]
-    return table(("Largest moves", "Customers", "Changed most often"), rows) if rows else "Nobody changed segment."
+    return table(("Largest moves", "Customers", "Changed most often"), rows) if rows else "No customer changed segment."
 
 
-def _change(each: Body) -> str:
+def _change(each: JsonObject) -> str:
     ends = [f"{sign}{each[end]:,}" for end, sign in (("up", "+"), ("down", "-")) if each[end]]
     return f"{each['variable']} {'/'.join(ends)}"
 
 
-def _psi(psi: Body) -> str:
+def _psi(psi: JsonObject) -> str:
     levels = [each["level"] for each in psi["features"]]
     count = ", ".join(f"{levels.count(name)} {name}" for name in ("stable", "moderate", "large"))
     rows = [("segments", psi["segments"]["psi"], psi["segments"]["level"])]
     rows += [(f"plan {plan}", each["psi"], each["level"]) for plan, each in psi["plans"].items()]
-    rows += [(each["feature"], each["psi"], each["level"]) for each in psi["features"][:MOST_ROWS]]
+    rows += [(each["feature"], each["psi"], each["level"]) for each in psi["features"][:MAX_ROWS]]
     shown = [(name, f"{value:.4f}", level) for name, value, level in rows]
     return table(("Population stability", "Index", "Level"), shown) + f"\n  features: {count}"
 
 
-def _centroids(rows: Sequence[Body]) -> str:
-    shown = sorted((row for row in rows if row["distance"] is not None), key=lambda row: -row["distance"])[:MOST_ROWS]
+def _centroids(rows: Sequence[JsonObject]) -> str:
+    shown = sorted((row for row in rows if row["distance"] is not None), key=lambda row: -row["distance"])[:MAX_ROWS]
     body = [
         (
             f"{row['plan']} {row['cluster']}",
@@ -146,5 +145,12 @@ def _centroids(rows: Sequence[Body]) -> str:
         )
         for row in shown
     ]
-    header = ("Centroids that went farthest", "After", "Customers", "After", "Distance", "Features that went farthest")
+    header = (
+        "Centroids that moved farthest",
+        "After",
+        "Customers",
+        "After",
+        "Distance",
+        "Largest shifts",
+    )
     return table(header, body) if body else ""

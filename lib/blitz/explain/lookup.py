@@ -1,6 +1,6 @@
-"""Why one customer is where it is: orders, features, rules, caps, centroids (contract: rule segments, micro-segments).
+"""Why a customer is in its segment and micro-segments (docs/contract.md, sections 5 and 6).
 
-A lookup in the published outputs by the customer's id; the only wider read is that of the plans' customers, for the
+The published outputs are filtered by the customer's id; only the customers of the plan items are read in full, for the
 percentiles that cap their features.
 """
 
@@ -13,11 +13,12 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from blitz.accounts import Reason
-from blitz.config import Config, FeaturePipeline, add_months
+from blitz.config import Config, FeaturePipeline
 from blitz.errors import InputError
 from blitz.features.orders import in_window, local_time
 from blitz.pipelines.segmentation import SegmentRunner
@@ -28,35 +29,37 @@ from blitz.segmentation.microsegments import PlanItem, plan_rows, prepared
 from blitz.segmentation.payload import Payload
 from blitz.segmentation.rules import RuleSet, explain_rules
 from blitz.segmentation.segments import BAND_COLUMN, CATEGORY_COUNT, ID_COLUMN, MOST_ORDERS
+from blitz.spark.columns import quoted_col
+from blitz.text import JsonObject
 
-Body = dict[str, Any]
+Vector = NDArray[np.float64]
 
 
-def explain(config: Config, spark: SparkSession, customer: str) -> Body:
-    """Everything that put a customer into its segment and micro-segments, as plain JSON values.
+def explain(config: Config, spark: SparkSession, customer: str) -> JsonObject:
+    """Return what determines a customer's segment and micro-segments, as JSON values.
 
-    Keys: ``customer``, ``window``, ``orders`` (by channel; null where the config has no feature pipeline), ``dropped``
-    (why the customer has no segment, or null), ``band``, ``rule_variables``, ``flags``, ``counts``, ``rules`` (each
+    Keys: ``customer``, ``window``, ``orders`` (by channel; None if the config has no feature pipeline), ``dropped``
+    (why the customer has no segment, or None), ``band``, ``rule_variables``, ``flags``, ``counts``, ``rules`` (each
     with the conditions that failed), ``segment`` (computed, published, agrees) and ``plans``.
 
-    Raises InputError where no output is published, or the customer features do not hold the id.
+    Raises InputError where an output is not published, or the customer features do not contain the id.
     """
-    with ThreadPoolExecutor(4) as pool:  # a lookup is mostly planning, so several at a time take little more than one
+    with ThreadPoolExecutor(4) as pool:  # lookups are mostly planning, so four at a time take little longer than one
         orders = pool.submit(_orders, config, spark, customer)
         published = pool.submit(_published, config, spark, customer)
         micro = pool.submit(_microclusters, config, spark, customer)
         runner = SegmentRunner(config, spark)
         table = runner.load_data()
         plans = pool.submit(lambda: _plans(config, spark, table, customer, published.result(), micro.result()))
-        # Counts and flags in one job: the loaded columns ride along as one struct.
-        loaded = _of(table, customer).withColumn("loaded", F.struct(*[F.col(f"`{name}`") for name in table.columns]))
+        # Counts and flags in one job: the loaded columns travel as one struct.
+        loaded = _of(table, customer).withColumn("loaded", F.struct(*[quoted_col(name) for name in table.columns]))
         flagged = runner.rename_cols(runner.create_flags(loaded))
         segments.check_rule_columns(flagged.columns, runner.rules)
         rows = flagged.collect()
-        # Whom the load leaves out is among the features alone, or nowhere.
+        # A customer that the segmentation drops is in the features alone, or does not exist.
         features = rows[0]["loaded"].asDict() if rows else _features(config, spark, customer, table.columns)
         dropped = None if rows else _dropped(features)
-        body: Body = {"customer": customer, **orders.result(), "dropped": dropped}
+        body: JsonObject = {"customer": customer, **orders.result(), "dropped": dropped}
     body["counts"] = {name: plain(features[name]) for name in table.columns if name != ID_COLUMN}
     body |= _rules(rows[0].asDict() if rows else {}, runner.rules)
     computed, segment = _matched(body["rules"]), published.result()
@@ -66,22 +69,22 @@ def explain(config: Config, spark: SparkSession, customer: str) -> Body:
     return body
 
 
-def _features(config: Config, spark: SparkSession, customer: str, loaded: Sequence[str]) -> Body:
-    """The customer's features as published, whether or not the segmentation leaves the customer out."""
+def _features(config: Config, spark: SparkSession, customer: str, loaded: Sequence[str]) -> JsonObject:
+    """The customer's published features, whether or not the segmentation drops the customer."""
     path = config.segmentation.input_path
     needed = list(dict.fromkeys([*loaded, BAND_COLUMN, CATEGORY_COUNT]))
     features = _of(read_output(spark, path, config.run.format), customer)
-    found = features.select(*[F.col(f"`{name}`") for name in needed]).collect()
+    found = features.select(*[quoted_col(name) for name in needed]).collect()
     if not found:
         raise InputError(
-            f"no customer of that id in {path}; ids are text, so leading zeros count, and only customers with an "
-            "own-app order since cutoff_date are there"  # the message goes to the debug log: no id in it
+            f"no customer with that id in {path}; ids are text, so leading zeros count, and only customers with an "
+            "own-app order since cutoff_date have features"  # the debug log has this message: no id in it
         )
     return found[0].asDict()
 
 
 def plain(value: Any) -> Any:
-    """A value of a row as JSON has it; NaN is null, whole floats stay floats."""
+    """Return a value of a row as JSON can represent it: NaN becomes None, dates and times become ISO text."""
     if isinstance(value, Decimal):
         value = float(value)
     if isinstance(value, float) and not math.isfinite(value):
@@ -102,14 +105,14 @@ def _published(config: Config, spark: SparkSession, customer: str) -> str | None
 
 
 def _microclusters(config: Config, spark: SparkSession, customer: str) -> dict[str, str]:
-    """The published micro-segments by plan item."""
+    """The customer's published micro-segments by plan item."""
     path = config.segmentation.output_microsegments_path
     rows = _of(read_output(spark, path, config.run.format), customer)
     return {row["Segment"]: row["microcluster"] for row in rows.select("Segment", "microcluster").collect()}
 
 
-def _dropped(features: Body) -> Reason | None:
-    """The reason for which the load of the segmentation leaves a customer out (see ``segments.load``)."""
+def _dropped(features: JsonObject) -> Reason | None:
+    """Why the segmentation drops a customer (see ``segments.load``)."""
     if features[BAND_COLUMN] is None:
         return Reason.BAD_RECORD
     if not features[BAND_COLUMN] <= MOST_ORDERS:
@@ -117,13 +120,13 @@ def _dropped(features: Body) -> Reason | None:
     return Reason.NO_CATEGORY if not plain(features[CATEGORY_COUNT]) else None
 
 
-def _orders(config: Config, spark: SparkSession, customer: str) -> Body:
-    """``window`` and, per channel, the orders that the customer features count, oldest first."""
+def _orders(config: Config, spark: SparkSession, customer: str) -> JsonObject:
+    """``window`` and, by channel, the orders that the customer features count, oldest first."""
     if config.feature_pipeline_body is None:
         return {"window": None, "orders": None}
     body: FeaturePipeline = config.feature_pipeline
     common = body.common
-    start = max(body.customer.cutoff_date, add_months(common.current_run_date, -common.months_offset))
+    start = max(body.customer.cutoff_date, body.window_start)
     fmt = config.run.format
     local = local_time(F.col("order_placed_datetime"), common.timezone)
     frames = []
@@ -143,20 +146,20 @@ def _orders(config: Config, spark: SparkSession, customer: str) -> Body:
         )
     rows = reduce(DataFrame.unionByName, frames).orderBy("at", "order_id").collect()
     window = {"from": start.isoformat(), "to": common.current_run_date.isoformat(), "timezone": common.timezone}
-    by_channel: dict[str, list[Body]] = {name: [] for name in CHANNELS}
+    by_channel: dict[str, list[JsonObject]] = {name: [] for name in CHANNELS}
     for row in rows:
         values = {name: plain(value) for name, value in row.asDict().items()}
         by_channel[values.pop("channel")].append(values)
     return {"window": window, "orders": by_channel}
 
 
-def _rules(values: Body, rules: RuleSet) -> Body:
-    """The band, its variables, the flags and each rule's verdict; all empty for a customer without a segment."""
+def _rules(values: JsonObject, rules: RuleSet) -> JsonObject:
+    """The band, its variables, the flags and each rule's result; all empty for a customer without a segment."""
     inside = [band for band in rules.bands if values and band.holds(float(values[BAND_COLUMN]))]
     if not inside:
         return {"band": None, "rule_variables": {}, "flags": {}, "rules": []}
     band = inside[0]
-    # NaN holds in no condition, as a null does in Spark's when.
+    # NaN satisfies no condition, like null in Spark's when.
     numbers = {name: math.nan if values[name] is None else float(values[name]) for name in band.columns}
     verdicts = [
         {
@@ -175,14 +178,14 @@ def _rules(values: Body, rules: RuleSet) -> Body:
     }
 
 
-def _matched(verdicts: Sequence[Body]) -> str | None:
+def _matched(verdicts: Sequence[JsonObject]) -> str | None:
     return next((each["segment"] for each in verdicts if each["matched"]), None)
 
 
 def _plans(
     config: Config, spark: SparkSession, table: DataFrame, customer: str, segment: str | None, published: dict[str, str]
-) -> list[Body]:
-    """Every enabled plan item of the customer's published segment; only their models are fetched."""
+) -> list[JsonObject]:
+    """The enabled plan items of the customer's published segment; only their models are read."""
     seg = config.segmentation
     mine = [item for item in seg.micro_plan if item.enabled and segment in item.source_segments]
     if not mine:
@@ -207,8 +210,10 @@ def _plans(
     ]
 
 
-def _place(item: PlanItem, payload: Payload, columns: Sequence[str], row: Body, published: str | None) -> Body:
-    """Where one model puts the customer, and why."""
+def _place(
+    item: PlanItem, payload: Payload, columns: Sequence[str], row: JsonObject, published: str | None
+) -> JsonObject:
+    """The micro-segment that a model gives the customer, and why."""
     places = [columns.index(name) for name in item.columns]
     x = np.array([row[f"x_{at}"] for at in places], dtype=float)
     z = item.scaler.transform(x[None, :])[0]
@@ -228,8 +233,8 @@ def _place(item: PlanItem, payload: Payload, columns: Sequence[str], row: Body, 
     }
 
 
-def _capped(item: PlanItem, names: Sequence[str], columns: Sequence[str], row: Body) -> list[Body]:
-    """The features that the cap moved, and by how much; ``prepared`` numbers its bounds without the band column."""
+def _capped(item: PlanItem, names: Sequence[str], columns: Sequence[str], row: JsonObject) -> list[JsonObject]:
+    """The features that were capped, and by how much; ``prepared`` numbers its bounds without the band column."""
     clippable = [name for name in columns if name != BAND_COLUMN]
     moved = []
     for name, source in zip(names, item.columns, strict=True):
@@ -251,11 +256,11 @@ def _capped(item: PlanItem, names: Sequence[str], columns: Sequence[str], row: B
 
 
 def _pulls(
-    names: Sequence[str], x: np.ndarray, z: np.ndarray, squares: np.ndarray, chosen: int, runner_up: int
-) -> list[Body]:
-    """Per feature what it adds to the squared distance of the runner-up and not of the chosen centroid, hardest first.
+    names: Sequence[str], x: Vector, z: Vector, squares: Vector, chosen: int, runner_up: int
+) -> list[JsonObject]:
+    """Per feature its pull, strongest first: how much more it adds to the squared distance of the runner-up.
 
-    The pulls add up to the difference of the two squared distances; a negative one pulls to the runner-up.
+    The pulls add up to the difference of the two squared distances; a negative one pulls towards the runner-up.
     """
     pulls = squares[runner_up] - squares[chosen]
     return [

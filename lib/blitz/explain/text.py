@@ -1,31 +1,29 @@
-"""An explanation as a person reads it: the content of ``explain`` in sections."""
+"""An explanation as text: what ``explain`` returns, in sections."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from blitz.raw.channels import CHANNELS
-from blitz.text import table
+from blitz.text import JsonObject, table
 
-Body = Mapping[str, Any]
-MOST_PULLS = 8
-ACROSS = 3
+MAX_PULLS = 8
+FLAGS_PER_LINE = 3
 
 
-def format_explanation(body: Body) -> str:
-    """The explanation as text; long lists of zeros and of weak pulls are counted, not shown."""
+def format_explanation(body: JsonObject) -> str:
+    """Return the explanation as text; features that are 0 and weak pulls are counted, not listed."""
     parts = [f"Customer {body['customer']}", *_orders(body), _counts(body["counts"])]
     if body["dropped"]:
-        parts.append(f"No segment: the segmentation leaves this customer out ({body['dropped']}).")
+        parts.append(f"No segment: the segmentation drops this customer ({body['dropped']}).")
     else:
         parts += [*_flags(body), _rules(body)]
     parts.append(_segment(body["segment"]))
     parts += [text for plan in body["plans"] for text in _plan(plan)]
     if not body["plans"] and body["segment"]["published"]:
-        parts.append("No micro-segment: no enabled plan item takes this segment.")
+        parts.append("No micro-segment: no enabled plan item has this segment.")
     return "\n\n".join(parts)
 
 
-def _orders(body: Body) -> list[str]:
+def _orders(body: JsonObject) -> list[str]:
     if body["orders"] is None:
         return []
     window = body["window"]
@@ -51,16 +49,16 @@ def _orders(body: Body) -> list[str]:
     return texts
 
 
-def _counts(counts: Body) -> str:
+def _counts(counts: JsonObject) -> str:
     shown = {name: value for name, value in counts.items() if value not in (0, None)}
     rows = list(shown.items())
     rest = len(counts) - len(shown)
     return table(("Features", "Value"), rows) + (f"\n  and {rest} that are 0 or null" if rest else "")
 
 
-def _flags(body: Body) -> list[str]:
+def _flags(body: JsonObject) -> list[str]:
     raised = [name for name, value in body["flags"].items() if value]
-    lines = [", ".join(raised[at : at + ACROSS]) for at in range(0, len(raised), ACROSS)]
+    lines = [", ".join(raised[at : at + FLAGS_PER_LINE]) for at in range(0, len(raised), FLAGS_PER_LINE)]
     variables = ", ".join(f"{name} {_number(value)}" for name, value in body["rule_variables"].items())
     return [
         f"Flags that are 1 ({len(raised)} of {len(body['flags'])})\n  " + ("\n  ".join(lines) or "none"),
@@ -68,7 +66,7 @@ def _flags(body: Body) -> list[str]:
     ]
 
 
-def _rules(body: Body) -> str:
+def _rules(body: JsonObject) -> str:
     rows = [
         (each["segment"], "matches" if each["matched"] else "fails", each["rule"] if each["matched"] else
          " and ".join(each["failed"]))
@@ -77,7 +75,7 @@ def _rules(body: Body) -> str:
     return table(("Rule", "", "Because"), rows)
 
 
-def _segment(segment: Body) -> str:
+def _segment(segment: JsonObject) -> str:
     if segment["agrees"]:
         return f"Segment {segment['computed']}, as published"
     return f"Segment: the rules give {segment['computed'] or 'none'}, published is {segment['published'] or 'none'}" + (
@@ -85,10 +83,9 @@ def _segment(segment: Body) -> str:
     )
 
 
-def _plan(plan: Body) -> list[str]:
-    agreement = (
-        "as published" if plan["agrees"] else f"published is {plan['published'] or 'none'}: run the microsegments job"
-    )
+def _plan(plan: JsonObject) -> list[str]:
+    published = f"published is {plan['published'] or 'none'}; run the microsegments job again"
+    agreement = "as published" if plan["agrees"] else published
     head = f"Micro-segment of plan {plan['plan']} ({plan['model']}): {plan['microcluster']}, {agreement}"
     texts = [head, _caps(plan)]
     rows = [
@@ -101,11 +98,11 @@ def _plan(plan: Body) -> list[str]:
     return texts
 
 
-def _caps(plan: Body) -> str:
+def _caps(plan: JsonObject) -> str:
     if not plan["is_capped"]:
-        return "  This plan caps nothing."
+        return "  This plan item caps no features."
     if not plan["capped"]:
-        return "  Capped: no feature of this customer lies outside the plan's percentiles."
+        return "  Capped: none, all features of this customer are within the percentiles."
     rows: Sequence[Sequence[object]] = [
         (each["feature"], float(each["value"]), each["capped_to"], each["by"], each["low"], each["high"])
         for each in plan["capped"]
@@ -113,8 +110,8 @@ def _caps(plan: Body) -> str:
     return table(("Capped", "Value", "To", "By", "Low", "High"), rows)
 
 
-def _pulls(plan: Body) -> str:
-    shown = [each for each in plan["pulls"] if each["pull"] > 0][:MOST_PULLS]
+def _pulls(plan: JsonObject) -> str:
+    shown = [each for each in plan["pulls"] if each["pull"] > 0][:MAX_PULLS]
     against = sum(each["pull"] for each in plan["pulls"] if each["pull"] < 0)
     total = sum(each["pull"] for each in plan["pulls"])
     rows = [
@@ -123,10 +120,9 @@ def _pulls(plan: Body) -> str:
     ]
     header = (f"Pulls to {plan['microcluster']}", "Value", "Scaled", "To chosen²", "To runner-up²", "Pull")
     return table(header, rows) + (
-        f"\n  all features together pull {total:.2f} to {plan['microcluster']}, those that pull to "
-        f"{plan['runner_up']} {against:.2f}"
+        f"\n  all features: {total:.2f} to {plan['microcluster']}, of which {against:.2f} to {plan['runner_up']}"
     )
 
 
-def _number(value: Any) -> str:
+def _number(value: float | None) -> str:
     return "null" if value is None else f"{value:g}"

@@ -17,7 +17,7 @@ from blitz.accounts import KEPT, READ, Account, Reason, RowMetrics, each_row
 from blitz.features.orders import DAYPARTS, daypart, in_window, is_weekend, local_time
 from blitz.raw.channels import CHANNELS, USER_CHANNEL
 from blitz.raw.menu import BITS, Menu
-from blitz.spark.columns import balanced, named, names_where
+from blitz.spark.columns import balanced, names_where, quoted_col
 
 SCOPES = ("omnichannel", USER_CHANNEL.name)
 _MICROS_PER_DAY = 86_400_000_000
@@ -110,7 +110,7 @@ class _Marks:
         bits: list[list[Column]] = [[F.lit(0).cast("bigint")] for _ in range(self.masks)]
         for mark, at in self.place.items():
             if isinstance(mark, str):
-                value = named(mark).cast("bigint") if mark in columns else F.lit(0).cast("bigint")
+                value = quoted_col(mark).cast("bigint") if mark in columns else F.lit(0).cast("bigint")
             else:
                 kind, name = mark
                 value = F.array_contains(_ARRAYS[kind], F.lit(name)).cast("bigint")
@@ -199,8 +199,8 @@ def _aggregates(settings: CustomerSettings, marks: _Marks) -> list[Column]:
 def _scoped(scope: str, counter: str) -> Column:
     """One scope's half of a counter."""
     if scope == "omnichannel":
-        return named(counter).bitwiseAND(F.lit(_LOW))
-    return F.shiftright(named(counter), 32)
+        return quoted_col(counter).bitwiseAND(F.lit(_LOW))
+    return F.shiftright(quoted_col(counter), 32)
 
 
 def _columns(settings: CustomerSettings, marks: _Marks) -> list[Column]:

@@ -13,7 +13,7 @@ from blitz.features.lines import LINE_REASONS, bit, line_features
 from blitz.raw.channels import Channel, instore_key
 from blitz.raw.menu import BITS, Category, Menu
 from blitz.raw.specs import REASON
-from blitz.spark.columns import names_where, whole
+from blitz.spark.columns import names_where, to_bigint
 
 DAYPARTS = ("Breakfast", "Lunch", "Evening", "Dinner", "Late Night")
 STORE_COLUMNS = ("store_type", "store_generator_new", "store_geographical_city", "store_key_city")
@@ -94,7 +94,7 @@ def in_window(local: Column, start: date, end: date) -> Column:
 def mapping_key(channel: Channel) -> Column:
     """The order key in a row of the customer mapping."""
     columns = [F.col(name) for name in channel.mapping_key_columns]
-    return instore_key(*columns) if len(columns) > 1 else whole(columns[0])
+    return instore_key(*columns) if len(columns) > 1 else to_bigint(columns[0])
 
 
 def published_key(channel: Channel) -> Column:

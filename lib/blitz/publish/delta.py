@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from blitz import storage
 from blitz.errors import PublishError
 from blitz.publish.base import Published
+from blitz.spark.session import is_connect
 
 COLUMN_MAPPING = {"delta.columnMapping.mode": "name"}  # names with blanks need it
 _INCOMPATIBLE_TABLE = ("DELTA_INVALID_CHARACTERS_IN_COLUMN_NAMES", "DELTA_FEATURES_REQUIRE_MANUAL_ENABLEMENT")
@@ -112,7 +113,7 @@ def restoring(path: str) -> Iterator[RestorableTransaction]:
 
 def _delta_tables(spark: SparkSession) -> Any:
     try:
-        name = "delta.tables" if hasattr(spark, "_jsparkSession") else "delta.connect.tables"
+        name = "delta.connect.tables" if is_connect(spark) else "delta.tables"
         return importlib.import_module(name).DeltaTable
     except ImportError:  # Databricks has one class for both
         return importlib.import_module("delta.tables").DeltaTable

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from blitz import storage
 from blitz.raw.csv_cells import FILE, cell_names
 from blitz.raw.tables import FileGroup, RawColumn
-from blitz.spark.columns import named, quoted
+from blitz.spark.columns import quoted, quoted_col
 from blitz.spark.engine import SAIL, SPARK, engine_of, path_to_read
 from blitz.storage.frames import read_parquet
 
@@ -45,7 +45,7 @@ def cell_of(column: RawColumn) -> Column:
         return F.lit(column.constant)
     if column.physical == "null":  # a column of nulls that the writer gave no type
         return F.lit(None).cast("string")
-    return named(column.cell)
+    return quoted_col(column.cell)
 
 
 def _read_with_spark(spark: SparkSession, group: FileGroup, file: FileColumn | None) -> RawCells:

@@ -143,7 +143,8 @@ class TypedColumns:
             Kind.CODE: value_columns.code_of,
             Kind.NUMBER: value_columns.plain_number,
         }
-        return readable.get(cell.field.kind, lambda word: word)(word)
+        read = readable.get(cell.field.kind)
+        return read(word) if read else word
 
     def _value(self, cell: _Cell) -> Column:
         kind = cell.field.kind

@@ -14,7 +14,7 @@ from blitz.raw.files import from_folders
 from blitz.raw.specs import REASON, Kind
 from blitz.raw.tables import RawTable
 from blitz.refresh.state import TableCopy, output_files, typing_hash
-from blitz.spark.columns import named
+from blitz.spark.columns import quoted_col
 from blitz.storage.frames import write_parquet
 
 MAX_COPIES = 16  # of one table; then all its files are copied again, together: each copy is a scan of its own
@@ -44,7 +44,7 @@ def _write(rows: DataFrame, table: RawTable, folder: str) -> None:
     """Write the good rows. Local times stay without a zone, so that none is applied to them again."""
 
     def column(name: str, kind: Kind) -> Column:
-        return named(name).cast("timestamp_ntz").alias(name) if kind is Kind.LOCAL else named(name)
+        return quoted_col(name).cast("timestamp_ntz").alias(name) if kind is Kind.LOCAL else quoted_col(name)
 
     columns = [column(field.name, field.kind) for field in table.spec.fields]
     good = rows.where(F.col(REASON).isNull()).select(*columns)

@@ -1,8 +1,8 @@
-"""What Spark counts for the report: a few aggregations over the published outputs. No ids and no rows leave Spark."""
+"""The report's aggregations over the published outputs. Neither ids nor rows leave Spark."""
 
 from collections.abc import Mapping, Sequence
 from functools import reduce
-from typing import Any
+from typing import TypeAlias
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -11,10 +11,10 @@ from blitz.features.orders import STORE_COLUMNS, local_time
 from blitz.raw.channels import CHANNELS
 from blitz.raw.menu import BITS
 from blitz.segmentation.segments import BAND_COLUMN, ID_COLUMN
-from blitz.spark.columns import balanced
+from blitz.spark.columns import balanced, quoted_col
+from blitz.text import JsonObject
 
-NUMERIC = ("tinyint", "smallint", "int", "bigint", "float", "double", "decimal")
-MEASURES = {  # customer features whose means are shown, beside the loaded columns
+MEASURES = {  # customer features whose means the report shows
     "aov": "omnichannel_aov",
     "discount": "omnichannel_avg_discount_pct",
     "recency": "omnichannel_recency",
@@ -22,8 +22,8 @@ MEASURES = {  # customer features whose means are shown, beside the loaded colum
     "products": "unique_category_base_products_count",
     "channels": "channel_count",
 }
-MOST_STORES = 1_000
-Rows = list[dict[str, Any]]
+MAX_STORES = 1_000
+Rows: TypeAlias = list[JsonObject]
 
 
 def _collect(df: DataFrame) -> Rows:
@@ -31,16 +31,17 @@ def _collect(df: DataFrame) -> Rows:
 
 
 def _number(name: str) -> Column:
-    """A column as a double, NaN as null."""
-    value = F.col(f"`{name}`").cast("double")
+    """A column as double, NaN as null."""
+    value = quoted_col(name).cast("double")
     return F.when(~F.isnan(value), value)
 
 
 def segment_groups(features: DataFrame, segments: DataFrame, flags: Sequence[str]) -> Rows:
-    """Per ``segment`` (null: none) and ``channels_ordered_from``: ``customers``; ``orders``, the sum of own-app orders;
-    ``sum_x`` and ``n_x`` of every measure that the features have; ``flag_i``, the customers with ``flags[i]`` above 0.
+    """Count customers per ``segment`` (None: in no segment) and combination of ``channels``.
 
-    The flags cross the join as bits of a few longs. Customers without features count with nulls.
+    Returns ``customers``, ``with_features``, ``orders`` (the sum of own-app orders), ``sum_x`` and ``n_x`` for each
+    measure x that the features have, and ``flag_i``, the customers with ``flags[i]`` above 0. The flags cross the join
+    as bits of a few longs. Customers without features count with nulls.
     """
     measures = {key: name for key, name in MEASURES.items() if name in features.columns}
     marks = [F.coalesce((_number(name) > 0).cast("bigint"), F.lit(0)) for name in flags]
@@ -72,13 +73,8 @@ def segment_groups(features: DataFrame, segments: DataFrame, flags: Sequence[str
     )
 
 
-def numeric_columns(df: DataFrame) -> list[str]:
-    """The columns of numbers, in their order."""
-    return [name for name, kind in df.dtypes if kind.split("(")[0] in NUMERIC]
-
-
 def cluster_groups(micro: DataFrame, names: Sequence[str]) -> Rows:
-    """Per ``plan`` and ``cluster``: ``customers``, and arrays ``mean`` and ``variance`` of the columns, null as 0."""
+    """Return per ``plan`` and ``cluster`` the ``customers`` and the lists ``mean`` and ``variance`` (null as 0)."""
     values = [F.coalesce(_number(name), F.lit(0.0)).alias(f"x_{at}") for at, name in enumerate(names)]
     narrow = micro.select(F.col("Segment").alias("plan"), F.col("microcluster").alias("cluster"), *values)
     places = range(len(names))
@@ -99,9 +95,9 @@ def cluster_groups(micro: DataFrame, names: Sequence[str]) -> Rows:
 
 
 def order_groups(orders: Mapping[str, DataFrame], timezone: str, labels: Sequence[str]) -> Rows:
-    """Per ``channel``, ``daypart`` and ``weekday`` (1 Sunday … 7 Saturday, local) the ``orders``.
+    """Count ``orders`` per ``channel``, ``daypart`` and local ``weekday`` (1 Sunday to 7 Saturday).
 
-    ``total`` is the sum of their prices, ``bucket_i`` counts those with a line in the price bucket ``labels[i]``.
+    ``total`` is the sum of their prices; ``bucket_i`` counts orders with a line in the price bucket ``labels[i]``.
     """
     frames = []
     for name, df in orders.items():
@@ -114,7 +110,7 @@ def order_groups(orders: Mapping[str, DataFrame], timezone: str, labels: Sequenc
                 F.dayofweek(local).alias("weekday"),
                 _number("total_price").alias("price"),
                 *[
-                    (F.col(f"`{column}`").cast("bigint") if column in df.columns else F.lit(0)).alias(f"b_{at}")
+                    (quoted_col(column).cast("bigint") if column in df.columns else F.lit(0)).alias(f"b_{at}")
                     for at, column in enumerate(buckets)
                 ],
             )
@@ -130,9 +126,10 @@ def order_groups(orders: Mapping[str, DataFrame], timezone: str, labels: Sequenc
 
 
 def store_groups(orders: Mapping[str, DataFrame]) -> Rows:
-    """The stores that the store files leave without some column, by orders (at most MOST_STORES).
+    """Return the stores with most orders (at most MAX_STORES) that lack a column in the store files.
 
-    Returns ``channel``, ``store``, ``name``, ``orders``, ``total``, and how many orders lack each of STORE_COLUMNS.
+    The keys are ``channel``, ``store``, ``name``, ``orders``, ``total`` and, for each of STORE_COLUMNS, how many orders
+    lack it.
     """
     frames = []
     for name, df in orders.items():
@@ -154,11 +151,11 @@ def store_groups(orders: Mapping[str, DataFrame]) -> Rows:
         F.sum("price").alias("total"),
         *[F.sum(column).alias(column) for column in STORE_COLUMNS],
     )
-    return _collect(counted.orderBy(F.col("orders").desc(), "channel", "store").limit(MOST_STORES))
+    return _collect(counted.orderBy(F.col("orders").desc(), "channel", "store").limit(MAX_STORES))
 
 
 def segment_moves(before: DataFrame, after: DataFrame) -> Rows:
-    """Per (``from``, ``to``), null for not there: ``customers``."""
+    """Count ``customers`` per segment before (``from``) and after (``to``); None: the customer is not in that run."""
     sides = [
         df.select(ID_COLUMN, F.coalesce("Segment", F.lit("")).alias(name))
         for df, name in ((before, "from"), (after, "to"))

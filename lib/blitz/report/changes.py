@@ -1,16 +1,16 @@
-"""What changed since the report before, and what the next report will need to tell. No Spark."""
+"""Changes since the previous report, and what the next report needs to compute them. No Spark."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from blitz.report.aggregates import Rows
-from blitz.report.numbers import CHANNEL_NAMES, Body
+from blitz.report.numbers import CHANNEL_NAMES
+from blitz.text import JsonObject
 
-MOST_MOVES = 12
+MAX_MOVES = 12
 
 
-def digest(numbers: Mapping[str, Any]) -> Body:
-    """The few numbers of a run that the next report compares with."""
+def digest(numbers: JsonObject) -> JsonObject:
+    """Return the numbers of a run that the next report compares with."""
     run = numbers["run"]
     outputs = {each["step"]: each["output"] for each in run["steps"]}
     return {
@@ -27,8 +27,8 @@ def digest(numbers: Mapping[str, Any]) -> Body:
     }
 
 
-def changes(before: Mapping[str, Any], after: Mapping[str, Any], moves: Rows | None) -> Body:
-    """Two digests side by side: totals, customers per segment and per plan, and the largest moves where known."""
+def changes(before: JsonObject, after: JsonObject, moves: Rows | None) -> JsonObject:
+    """Compare two digests: totals, customers per segment and plan item, and the largest moves if known."""
     totals = [_pair("Customers", before["customers"], after["customers"])]
     names = CHANNEL_NAMES.values()
     totals += [_pair(f"{name} orders", before["orders"].get(name, 0), after["orders"].get(name, 0)) for name in names]
@@ -43,16 +43,16 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any], moves: Rows | N
     }
 
 
-def _pairs(before: Mapping[str, int], after: Mapping[str, int]) -> list[Body]:
+def _pairs(before: Mapping[str, int], after: Mapping[str, int]) -> list[JsonObject]:
     return [_pair(name, before.get(name, 0), after.get(name, 0)) for name in dict.fromkeys([*after, *before])]
 
 
-def _pair(name: str, before: int, after: int) -> Body:
+def _pair(name: str, before: int, after: int) -> JsonObject:
     relative = (after - before) / before if before else None
     return {"name": name, "before": before, "after": after, "change": after - before, "relative": relative}
 
 
-def _moves(rows: Rows) -> Body:
+def _moves(rows: Rows) -> JsonObject:
     both = [row for row in rows if row["from"] is not None and row["to"] is not None]
     moved = sorted((row for row in both if row["from"] != row["to"]), key=lambda row: (-row["customers"], row["from"]))
     return {
@@ -60,5 +60,5 @@ def _moves(rows: Rows) -> Body:
         "moved": sum(row["customers"] for row in moved),
         "entered": sum(row["customers"] for row in rows if row["from"] is None),
         "left": sum(row["customers"] for row in rows if row["to"] is None),
-        "largest": moved[:MOST_MOVES],
+        "largest": moved[:MAX_MOVES],
     }

@@ -1,8 +1,8 @@
-"""The report's charts: matplotlib's SVG, inline, in the page's own colours and font.
+"""The report's charts: inline SVG drawn by matplotlib in the page's colours and font.
 
-matplotlib is among the libraries of every platform already, needs neither script nor network in the page, and a chart
-is 10 to 20 KB. It is imported when the first chart is drawn, a second of work that a run without a report does not pay
-for. Colours are drawn as placeholders and become the page's CSS variables: one picture serves light, dark and paper.
+Every platform already has matplotlib; its charts need neither script nor network and have 10 to 20 KB. It is imported
+when the first chart is drawn, because that takes a second. Placeholder colours are replaced by the page's CSS
+variables, so that one picture suits light mode, dark mode and print.
 """
 
 import io
@@ -20,14 +20,14 @@ _COLOURS = {
     "c2": "#010105",
     "c3": "#010106",
 }
-_WIDTH = 400.0  # points, also of a phone: letters stay readable without zooming
+_WIDTH = 400.0  # points; readable on a phone without zooming
 _FONT = 11.5
 _ROW = 17.5
 _LEFT = 102.0
 _SETTINGS: dict[str, Any] = {
-    "svg.fonttype": "none",  # text stays text: selectable, read aloud, in the page's font
+    "svg.fonttype": "none",  # keep text as text: selectable, accessible, in the page's font
     "svg.hashsalt": "blitz",
-    "text.parse_math": False,  # a name may hold dollar signs
+    "text.parse_math": False,  # names may contain dollar signs
     "font.size": _FONT,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -44,7 +44,7 @@ Bars = Sequence[tuple[str, float, str]]
 
 
 def _figure(height: float) -> tuple[Any, Any]:
-    """A figure of a height in points, and its only axes, over all of it."""
+    """A figure of a height in points, and axes that fill it."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(_WIDTH / 72, height / 72))
@@ -52,7 +52,7 @@ def _figure(height: float) -> tuple[Any, Any]:
 
 
 def _svg(name: str, title: str, figure: Any) -> Markup:
-    """The figure as an inline element that a screen reader knows by ``title``; ids are unique to ``name``."""
+    """The figure as an inline SVG element with ``title`` for screen readers; its ids are prefixed with ``name``."""
     out = io.StringIO()
     figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = out.getvalue()
@@ -84,12 +84,12 @@ def _context() -> Any:
 
 
 def short(name: str, most: int = 24) -> str:
-    """A name that fits into a chart."""
+    """Return the name, shortened to fit into a chart."""
     return name if len(name) <= most else name[: most - 1] + "…"
 
 
 def segments(bands: Sequence[Mapping[str, Any]]) -> Markup:
-    """Customers per segment, band by band."""
+    """Draw the customers per segment, grouped by band."""
     rows = sum(len(band["segments"]) + 1.6 for band in bands)
     most = max((each["customers"] for band in bands for each in band["segments"]), default=0) or 1
     with _context():
@@ -111,7 +111,7 @@ def segments(bands: Sequence[Mapping[str, Any]]) -> Markup:
 
 
 def funnel(rows: Sequence[Mapping[str, Any]]) -> Markup:
-    """Of the rows read from each raw table the share that was kept, and the share lost."""
+    """Draw the shares of rows kept and dropped per raw table."""
     with _context():
         figure, axes = _figure(len(rows) * _ROW * 1.5 + 4)
         left, full = _LEFT, _WIDTH - _LEFT - 80.0
@@ -122,11 +122,11 @@ def funnel(rows: Sequence[Mapping[str, Any]]) -> Markup:
             axes.barh(middle, full - kept, left=left + kept, height=0.8, color=_COLOURS["c2"], linewidth=0)
             axes.text(_WIDTH, middle, f"{each['share']:.1%} kept", ha="right", va="center", color=_COLOURS["muted"])
         _clean(axes, max(len(rows) * 1.5, 1), _WIDTH)
-        return _svg("funnel", "Bar chart: the share of rows kept per channel and table", figure)
+        return _svg("funnel", "Bar chart: share of rows kept, per channel and table", figure)
 
 
 def prices(buckets: Sequence[Mapping[str, Any]]) -> Markup:
-    """Per price bucket and channel the share of orders with such a line."""
+    """Draw per price bucket and channel the share of orders with a line in the bucket."""
     channels = [each["name"] for each in buckets[0]["channels"]]
     step = 0.62 * len(channels) + 0.55
     rows = step * len(buckets) + 1.6
@@ -148,11 +148,11 @@ def prices(buckets: Sequence[Mapping[str, Any]]) -> Markup:
                     left + width + 4, y, f"{each['share']:.0%}", va="center", fontsize=9.5, color=_COLOURS["muted"]
                 )
         _clean(axes, rows, _WIDTH)
-        return _svg("prices", "Bar chart: the share of orders with a line in each price bucket, per channel", figure)
+        return _svg("prices", "Bar chart: share of orders with a line in each price bucket, per channel", figure)
 
 
 def changes(rows: Sequence[Mapping[str, Any]]) -> Markup:
-    """Per segment how many customers it has more (right) or fewer (left) than before."""
+    """Draw how many customers each segment gained (right) or lost (left) since the previous run."""
     most = max((abs(each["change"]) for each in rows), default=0) or 1
     with _context():
         figure, axes = _figure(max(len(rows), 1) * _ROW)
@@ -174,4 +174,4 @@ def changes(rows: Sequence[Mapping[str, Any]]) -> Markup:
                 color=_COLOURS["muted"],
             )
         _clean(axes, max(len(rows), 1), _WIDTH)
-        return _svg("changes", "Bar chart: customers per segment more or fewer than in the run before", figure)
+        return _svg("changes", "Bar chart: change in customers per segment since the previous run", figure)

@@ -1,5 +1,8 @@
-"""The items that most lines without a driver category name. Published outputs know no items, so the raw lines are read:
-the item columns alone, once, and only where they are small or it is asked for."""
+"""The items without a driver category that have the most lines.
+
+The published outputs have no items, so the item columns of the raw lines are read, once, and only if the files are
+small or the user asks for it.
+"""
 
 from functools import reduce
 from typing import Any
@@ -16,8 +19,8 @@ from blitz.raw.specs import Field, Kind, TableSpec
 from blitz.raw.tables import RawTable
 from blitz.raw.typed_rows import read_table
 
-SMALL = 256 * 1024 * 1024  # bytes of raw lines that are read without being asked
-MOST_ITEMS = 20
+SMALL = 256 * 1024 * 1024  # bytes of raw lines that are read by default
+MAX_ITEMS = 20
 APP_ITEM_NAMES = TableSpec(
     "lines", (Field("item_id_id", Kind.ID), Field("item_name", Kind.TEXT), Field("promo_item", Kind.FLAG))
 )
@@ -25,7 +28,7 @@ INSTORE_ITEM_CODES = TableSpec("lines", (Field("ProductCode", Kind.CODE),))
 
 
 def unmapped_items(spark: SparkSession, config: FeaturePipeline, most_bytes: int | None = SMALL) -> dict[str, Any]:
-    """``bytes`` of the raw lines, and ``rows``: per channel the MOST_ITEMS items with the most lines (no promotions)
+    """``bytes`` of the raw lines, and ``rows``: per channel the MAX_ITEMS items with the most lines (no promotions)
     that have no driver category: ``channel``, ``item``, ``name``, ``lines``. ``rows`` is None above ``most_bytes``."""
     tables = dict(
         zip(
@@ -62,5 +65,5 @@ def _of_channel(spark: SparkSession, name: str, table: RawTable, categories: Dat
     )
     unmapped = plain.join(F.broadcast(categories), "item", "left_anti")
     counted = unmapped.groupBy("item").agg(F.max("name").alias("name"), F.count(F.lit(1)).alias("lines"))
-    most = counted.orderBy(F.col("lines").desc(), "item").limit(MOST_ITEMS)
+    most = counted.orderBy(F.col("lines").desc(), "item").limit(MAX_ITEMS)
     return most.select(F.lit(name).alias("channel"), F.col("item").cast("string"), "name", "lines")

@@ -1,4 +1,4 @@
-"""Make the report: read the manifests, count, assemble, write the numbers and the page."""
+"""Build the report: read the manifests, aggregate, assemble the numbers, write them and the page."""
 
 import json
 import logging
@@ -17,37 +17,39 @@ from blitz.report import aggregates, page
 from blitz.report.changes import changes, digest
 from blitz.report.items import SMALL, unmapped_items
 from blitz.report.notices import notices
-from blitz.report.numbers import Body, Counted, report_numbers
+from blitz.report.numbers import Counted, report_numbers
 from blitz.report.profiles import plan_tables
 from blitz.report.runs import numbers_path, read_facts, read_numbers, report_path
 from blitz.report.words import category_names
 from blitz.segmentation.rules import load_rules
+from blitz.spark.columns import numeric_columns
+from blitz.text import JsonObject
 
 log = logging.getLogger(__name__)
 Items = Literal["keep", "small", "all"]
-THREADS = 3  # the aggregations are small: planning and code generation of one overlaps with the tasks of another
+THREADS = 3  # the aggregations are small: planning one overlaps with the tasks of another
 
 
 def make_report(spark: SparkSession, config: Config, *, items: Items = "keep", previous: str | None = None) -> str:
-    """Write the page and its numbers, and return the page's path.
+    """Write the report page and its numbers (``report.json``); returns the path of the page.
 
     Args:
         spark: the session.
-        config: the config of the run; the manifests that its jobs left say the rest.
-        items: count unmapped items in the raw lines: ``all``, only where they are ``small``, or ``keep`` what an
-            earlier report of the same run counted.
-        previous: the numbers (``report.json``) to compare with; by default those that stand in the page's place.
+        config: the config of the run; its outputs and manifests are read.
+        items: whether to count unmapped items in the raw lines: ``all``, ``small`` (only if the files are small), or
+            ``keep`` (what an earlier report of the same run counted).
+        previous: the ``report.json`` to compare with; by default the one that this report replaces.
 
-    Raises InputError where an output or every manifest is missing. Nothing but the two files is written.
+    Raises InputError if an output is missing or there is no manifest. Nothing but the two files is written.
     """
     target = report_path(config)
     facts = read_facts(config)
-    standing = read_numbers(numbers_path(target))
-    is_same = standing is not None and standing["digest"]["run_id"] == facts.get("run_id")
-    before = _before(standing, is_same, previous)
+    replaced = read_numbers(numbers_path(target))
+    is_same = replaced is not None and replaced["digest"]["run_id"] == facts.get("run_id")
+    before = _before(replaced, is_same, previous)
     counted = _count(spark, config, items, before)
-    if counted.items is None and is_same and standing is not None:
-        counted = Counted(**{**vars(counted), "items": standing["items"]})
+    if counted.items is None and is_same and replaced is not None:
+        counted = Counted(**{**vars(counted), "items": replaced["items"]})
     numbers = _assemble(config, facts, counted, before)
     written = json.dumps(numbers, ensure_ascii=False, indent=1) + "\n"
     html = page.render(numbers)
@@ -56,20 +58,20 @@ def make_report(spark: SparkSession, config: Config, *, items: Items = "keep", p
     return target
 
 
-def _before(standing: Body | None, is_same: bool, path: str | None) -> Body | None:
-    """The digest of the run before. A report that is made again keeps the one that it had."""
+def _before(replaced: JsonObject | None, is_same: bool, path: str | None) -> JsonObject | None:
+    """The digest of the previous run. A report that is built again keeps the digest that it was compared with."""
     if path is not None:
         given = read_numbers(path)
         if given is None:
-            raise InputError(f"{path}: no numbers of a report there; give the report.json of another run")
+            raise InputError(f"{path}: not the numbers of a report; give the report.json of another run")
         return dict(given["digest"])
-    if standing is None:
+    if replaced is None:
         return None
-    return standing.get("previous") if is_same else dict(standing["digest"])
+    return replaced.get("previous") if is_same else dict(replaced["digest"])
 
 
-def _count(spark: SparkSession, config: Config, items: Items, before: Body | None) -> Counted:
-    """All aggregations, some at a time."""
+def _count(spark: SparkSession, config: Config, items: Items, before: JsonObject | None) -> Counted:
+    """Run all aggregations, THREADS at a time."""
     body, pipeline, fmt = config.segmentation, config.feature_pipeline, config.run.format
 
     def read(path: str) -> DataFrame:
@@ -79,7 +81,7 @@ def _count(spark: SparkSession, config: Config, items: Items, before: Body | Non
     micro = read(body.output_microsegments_path)
     orders = {name: read(pipeline.channel(name).output_path) for name in CHANNELS}
     flags = [name for name in dict.fromkeys(body.convert_to_flag) if name in features.columns]
-    names = aggregates.numeric_columns(micro)
+    names = numeric_columns(micro)
     labels = pipeline.common.price_config.bucket_labels
     jobs: dict[str, Callable[[], Any]] = {
         "segments": lambda: aggregates.segment_groups(features, segments, flags),
@@ -98,7 +100,7 @@ def _count(spark: SparkSession, config: Config, items: Items, before: Body | Non
     return Counted(flags=flags, features=names, **found)
 
 
-def _assemble(config: Config, facts: Body, counted: Counted, before: Body | None) -> Body:
+def _assemble(config: Config, facts: JsonObject, counted: Counted, before: JsonObject | None) -> JsonObject:
     rules = load_rules(config.segmentation.rules_path)
     numbers = report_numbers(config, facts, rules, counted)
     categories = category_names(facts["menu"])

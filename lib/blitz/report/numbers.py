@@ -1,4 +1,4 @@
-"""From what Spark counted to the one plain dict that the page shows and ``report.json`` keeps. No Spark, no files."""
+"""The report's numbers, a JSON object that the page shows and ``report.json`` keeps. No Spark, no files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,11 +14,11 @@ from blitz.report.profiles import band_tables
 from blitz.report.words import category_names
 from blitz.run.steps import STEPS
 from blitz.segmentation.rules import RuleSet
+from blitz.text import JsonObject
 
-Body = dict[str, Any]
 CHANNEL_NAMES = {name: channel.title for name, channel in CHANNELS.items()}
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-MOST_STORES = 20
+MAX_STORES = 20
 STORE_WORDS = {
     "store_type": "type",
     "store_generator_new": "generator",
@@ -30,7 +30,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Counted:
-    """What the aggregations gave; see ``aggregates`` and ``items``."""
+    """The results of the aggregations; see ``aggregates`` and ``items``."""
 
     segments: Rows
     flags: Sequence[str]
@@ -38,17 +38,17 @@ class Counted:
     features: Sequence[str]
     orders: Rows
     stores: Rows
-    items: Body | None = None
+    items: JsonObject | None = None
     moves: Rows | None = field(default=None)
 
 
-def share(part: float, whole: float) -> float:
-    """Part of a whole, 0 where there is no whole."""
-    return part / whole if whole else 0.0
+def share(part: float, total: float) -> float:
+    """Return the part's share of the total, 0 if the total is 0."""
+    return part / total if total else 0.0
 
 
-def report_numbers(config: Config, facts: Mapping[str, Any], rules: RuleSet, counted: Counted) -> Body:
-    """The whole content of the page but for warnings and changes."""
+def report_numbers(config: Config, facts: Mapping[str, Any], rules: RuleSet, counted: Counted) -> JsonObject:
+    """Return the numbers of the page, except for plans, warnings and changes."""
     categories = category_names(facts["menu"])
     bands = band_tables(config.segmentation, rules, counted.segments, counted.flags, categories)
     segmented = sum(band["customers"] for band in bands)
@@ -73,8 +73,8 @@ def report_numbers(config: Config, facts: Mapping[str, Any], rules: RuleSet, cou
     return body
 
 
-def run_facts(config: Config, facts: Mapping[str, Any]) -> Body:
-    """Dates, window, versions, hashes, and every step's rows, seconds and place."""
+def run_facts(config: Config, facts: Mapping[str, Any]) -> JsonObject:
+    """Return dates, window, versions, hashes, and rows, seconds and output of each step."""
     common = config.feature_pipeline.common
     run_date = parse_date(facts["run_date"]) if "run_date" in facts else common.current_run_date
     cutoff = facts.get("cutoff_date") or config.feature_pipeline.customer.cutoff_date.isoformat()
@@ -100,8 +100,8 @@ def run_facts(config: Config, facts: Mapping[str, Any]) -> Body:
     }
 
 
-def funnel(facts: Mapping[str, Any]) -> list[Body]:
-    """Per account: the step, its table, rows read and kept, and every reason with a loss, largest first."""
+def funnel(facts: Mapping[str, Any]) -> list[JsonObject]:
+    """Return per account the step, its table, rows read and kept, and the drop reasons, largest first."""
     found = []
     for step in STEPS:
         for account in facts["steps"].get(step, {}).get("accounts", []):
@@ -126,15 +126,15 @@ def funnel(facts: Mapping[str, Any]) -> list[Body]:
     return found
 
 
-def channel_overlap(rows: Rows) -> Body:
-    """Customers per combination of channels, most first, and per channel alone or with others."""
+def channel_overlap(rows: Rows) -> JsonObject:
+    """Return customers per combination of channels, largest first, and per channel alone or with others."""
     labels = {name: channel.label for name, channel in CHANNELS.items()}
     counts: dict[str, int] = {}
     for row in rows:
         if row["with_features"]:
             counts[row["channels"] or ""] = counts.get(row["channels"] or "", 0) + row["with_features"]
     total = sum(counts.values())
-    combinations: list[Body] = []
+    combinations: list[JsonObject] = []
     for text, customers in sorted(counts.items(), key=lambda each: -each[1]):
         parts = text.removesuffix(" only").split(" + ")
         inside = {name: label in parts for name, label in labels.items()}
@@ -151,7 +151,7 @@ def channel_overlap(rows: Rows) -> Body:
     }
 
 
-def hours(rows: Rows) -> list[Body]:
+def hours(rows: Rows) -> list[JsonObject]:
     """Per channel the orders by daypart (rows) and weekday (columns, Monday first), and their share of the channel."""
     found = []
     for name, label in CHANNEL_NAMES.items():
@@ -175,8 +175,8 @@ def hours(rows: Rows) -> list[Body]:
     return found
 
 
-def prices(rows: Rows, config: Any) -> list[Body]:
-    """Per price bucket its bounds and, per channel, the orders with such a line and their share of the channel."""
+def prices(rows: Rows, config: Any) -> list[JsonObject]:
+    """Return per price bucket its bounds and, by channel, the orders with a line in it and their share."""
     totals = {name: sum(row["orders"] for row in rows if row["channel"] == name) for name in CHANNEL_NAMES}
     ends = list(zip(config.price_bins, config.price_bins[1:], strict=False))
     found = []
@@ -198,8 +198,8 @@ def prices(rows: Rows, config: Any) -> list[Body]:
     return found
 
 
-def stores(rows: Rows, orders: Rows) -> Body:
-    """The stores with the most orders whose store columns are empty, what they lack, and how many orders that is."""
+def stores(rows: Rows, orders: Rows) -> JsonObject:
+    """Return the stores with most orders that lack store columns, what they lack, and how many orders are affected."""
     all_orders = sum(row["orders"] for row in orders)
     lacking = sum(row["orders"] for row in rows)
     return {
@@ -217,6 +217,6 @@ def stores(rows: Rows, orders: Rows) -> Body:
                 if all(row[column] == row["orders"] for column in STORE_WORDS)
                 else ", ".join(word for column, word in STORE_WORDS.items() if row[column]),
             }
-            for row in rows[:MOST_STORES]
+            for row in rows[:MAX_STORES]
         ],
     }

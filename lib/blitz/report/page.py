@@ -1,4 +1,4 @@
-"""The numbers as one HTML page: Jinja2 with every value escaped, styles, script and charts inline."""
+"""The numbers as one HTML page: every value escaped; styles, script and charts inline."""
 
 import base64
 import hashlib
@@ -31,18 +31,18 @@ REASONS: dict[str, str] = {
     Reason.OVER_100_ORDERS: "over 100 own-app orders",
     Reason.NO_CATEGORY: "no driver category",
 }
-FIGURES = (  # key, label, how it is shown
+FIGURES = (  # key, label, format
     ("orders", "Own-app orders", "decimal"),
     ("aov", "Average order value", "money"),
     ("discount", "Average discount", "percent"),
-    ("recency", "Days since last order", "whole"),
+    ("recency", "Days since last order", "integer"),
     ("products", "Base products", "decimal"),
     ("channels", "Channels", "decimal"),
 )
 
 
 def render(numbers: Mapping[str, Any]) -> str:
-    """The page of a report's numbers (see ``numbers.report_numbers``)."""
+    """Return the HTML page of a report's numbers (see ``make.make_report``)."""
     script = _template("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     raw = [each for each in numbers["funnel"] if each["channel"] and each["table"] in ("orders", "lines")]
@@ -60,7 +60,7 @@ def render(numbers: Mapping[str, Any]) -> str:
             numbers,
             charts=pictures,
             raw=raw,
-            style=Markup(_template("report.css")),  # ours, not data
+            style=Markup(_template("report.css")),  # from the package, not data
             script=Markup(script),
             script_hash=digest,
         )
@@ -80,7 +80,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
     )
     found.filters |= {
-        "whole": whole,
+        "integer": integer,
         "decimal": decimal,
         "percent": percent,
         "money": money,
@@ -94,38 +94,38 @@ def _environment() -> Environment:
     return found
 
 
-def whole(value: float | None) -> str:
-    """A number without decimals; an en dash for none."""
+def integer(value: float | None) -> str:
+    """Format a number without decimals; an en dash for None."""
     return NONE if value is None else f"{value:,.0f}".replace("-", MINUS)
 
 
 def decimal(value: float | None) -> str:
-    """A number with two decimals."""
+    """Format a number with two decimals."""
     return NONE if value is None else f"{value:,.2f}".replace("-", MINUS)
 
 
 def percent(value: float | None) -> str:
-    """A share as per cent with one decimal."""
+    """Format a share as a percentage with one decimal."""
     return NONE if value is None else f"{value:.1%}".replace("-", MINUS)
 
 
 def money(value: float | None) -> str:
-    """Rupees without paise."""
+    """Format rupees without paise."""
     return NONE if value is None else f"₹{value:,.0f}".replace("-", MINUS)
 
 
 def show(value: float | None, kind: str) -> str:
-    """A figure in its own form, one of FIGURES."""
-    return {"whole": whole, "decimal": decimal, "percent": percent, "money": money}[kind](value)
+    """Format a number; ``kind`` is a format of FIGURES."""
+    return {"integer": integer, "decimal": decimal, "percent": percent, "money": money}[kind](value)
 
 
 def signed(value: float | None, digits: int = 0) -> str:
-    """A number with its sign."""
+    """Format a number with its sign."""
     return NONE if value is None else f"{value:+,.{digits}f}".replace("-", MINUS)
 
 
 def day(value: str | None) -> str:
-    """A date, or a date and a time of UTC, as a reader writes it."""
+    """Format an ISO date, or an ISO date and time in UTC, for readers."""
     if not value:
         return NONE
     if len(value) == 10:
@@ -136,5 +136,5 @@ def day(value: str | None) -> str:
 
 
 def heat(value: float, full: float) -> str:
-    """The strength of a cell's colour, 0 to 0.5: text on it stays readable."""
+    """Return the opacity of a cell's colour, 0 to 0.5, so that text on it stays readable."""
     return f"{min(abs(value) / full, 1.0) * 0.5:.3f}" if full else "0"

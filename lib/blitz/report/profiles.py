@@ -1,4 +1,4 @@
-"""Segments and micro-clusters against what surrounds them: the band of a segment, the plan of a cluster. No Spark."""
+"""Segments compared with their band, and clusters with their plan item. No Spark."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import sqrt
@@ -9,15 +9,15 @@ from blitz.report.aggregates import MEASURES, Rows
 from blitz.report.words import Label, label_of, range_words, rule_labels, rule_words
 from blitz.segmentation.rules import Band, Rule, RuleSet
 from blitz.segmentation.segments import flag_name, short_name
+from blitz.text import JsonObject
 
-Body = dict[str, Any]
-MOST_TRAITS = 6
-LEAST_DIFFERENCE = 0.02  # of the customers: smaller differences from the band are noise to a reader
-MOST_FEATURES = 12
+MAX_TRAITS = 6
+MIN_DIFFERENCE = 0.02  # of the customers; smaller differences from the band are noise
+MAX_FEATURES = 12
 
 
 class _Sums:
-    """Additive counts of some groups of customers."""
+    """Totals over some groups of customers."""
 
     def __init__(self, rows: Iterable[Mapping[str, Any]], flags: int) -> None:
         rows = list(rows)
@@ -27,33 +27,33 @@ class _Sums:
         self._rows = rows
 
     def mean(self, key: str) -> float | None:
-        """The mean of a measure over the customers that have it."""
+        """Return the mean of a measure over the customers that have it; None if no customer has it."""
         count = sum(row.get(f"n_{key}") or 0 for row in self._rows)
         return sum(row.get(f"sum_{key}") or 0.0 for row in self._rows) / count if count else None
 
     def share(self, flag: int) -> float:
-        """The share of the customers with a flag."""
+        """Return the share of customers with a flag."""
         return self.flags[flag] / self.customers if self.customers else 0.0
 
-    def counts(self, whole: int) -> Body:
-        """Customers, orders, orders per customer (as the contract rounds it), share of a whole."""
+    def counts(self, total: int) -> JsonObject:
+        """Return customers, orders, orders per customer (two decimals), and the share of ``total``."""
         return {
             "customers": self.customers,
             "orders": self.orders,
             "average": round(self.orders / self.customers, 2) if self.customers else None,
-            "share": self.customers / whole if whole else 0.0,
+            "share": self.customers / total if total else 0.0,
         }
 
-    def figures(self) -> Body:
-        """The means of all measures."""
+    def figures(self) -> JsonObject:
+        """Return the mean of each measure."""
         return {key: self.mean(key) for key in MEASURES}
 
 
 def band_tables(
     body: Segmentation, rules: RuleSet, rows: Rows, flags: Sequence[str], categories: Mapping[str, str]
-) -> list[Body]:
-    """Per band its counts and figures, and its segments with their rule in words and how they differ from the band."""
-    whole = sum(row["customers"] for row in rows if row["segment"] is not None)
+) -> list[JsonObject]:
+    """Return per band its counts, means and segments, each with its rule in words and how it differs from the band."""
+    total = sum(row["customers"] for row in rows if row["segment"] is not None)
     labels = rule_labels(body, categories)
     marks = [(label_of(name, categories), short_name(flag_name(name), body.rename_dict)) for name in flags]
     found = []
@@ -67,7 +67,7 @@ def band_tables(
             segments.append(
                 {
                     "name": name,
-                    **sums.counts(whole),
+                    **sums.counts(total),
                     "share_of_band": sums.customers / all_sums.customers if all_sums.customers else 0.0,
                     "words": [rule_words(rule, labels) for rule in own],
                     "rule": " or ".join(rule.in_words() for rule in own),
@@ -75,34 +75,37 @@ def band_tables(
                     "traits": _traits(sums, all_sums, marks, own),
                 }
             )
-        counts = all_sums.counts(whole)
+        counts = all_sums.counts(total)
         words = band_words(band)
         found.append({"name": band.name, "words": words, **counts, "figures": all_sums.figures(), "segments": segments})
     return found
 
 
 def band_words(band: Band) -> str:
-    """The own-app orders of a band in words."""
+    """Return the range of own-app orders of a band in words."""
     return range_words(band, "own-app orders")
 
 
-def _traits(sums: _Sums, band: _Sums, marks: Sequence[tuple[Label, str]], rules: Sequence[Rule]) -> list[Body]:
-    """The flags whose share differs most from the band's, beside those that the segment's rule itself fixes."""
+def _traits(sums: _Sums, band: _Sums, marks: Sequence[tuple[Label, str]], rules: Sequence[Rule]) -> list[JsonObject]:
+    """The flags whose share differs most from the band's, without those that the segment's own rule determines."""
     fixed = {condition.column for rule in rules for condition in rule.conditions}
     if not sums.customers:
         return []
-    found: list[Body] = [
+    found: list[JsonObject] = [
         {"name": label.text, "kind": label.kind, "share": sums.share(at), "band": band.share(at)}
         for at, (label, name) in enumerate(marks)
-        if name not in fixed and abs(sums.share(at) - band.share(at)) >= LEAST_DIFFERENCE
+        if name not in fixed and abs(sums.share(at) - band.share(at)) >= MIN_DIFFERENCE
     ]
-    return sorted(found, key=lambda each: -abs(each["share"] - each["band"]))[:MOST_TRAITS]
+    return sorted(found, key=lambda each: -abs(each["share"] - each["band"]))[:MAX_TRAITS]
 
 
-def plan_tables(body: Segmentation, rows: Rows, names: Sequence[str], categories: Mapping[str, str]) -> list[Body]:
-    """Per enabled plan item its clusters with sizes, and the MOST_FEATURES features that set them apart most.
+def plan_tables(
+    body: Segmentation, rows: Rows, names: Sequence[str], categories: Mapping[str, str]
+) -> list[JsonObject]:
+    """Return per enabled plan item its clusters with sizes, and the features that separate them best.
 
-    A feature's value is the cluster's mean, less the mean of the plan's customers, over their standard deviation.
+    A feature's score is the cluster's mean minus the mean of the plan item's customers, divided by their standard
+    deviation.
     """
     found = []
     for item in body.micro_plan:
@@ -122,7 +125,7 @@ def plan_tables(body: Segmentation, rows: Rows, names: Sequence[str], categories
                 "sources": list(item.source_segments),
                 "customers": customers,
                 "clusters": clusters,
-                "features": apart[:MOST_FEATURES],
+                "features": apart[:MAX_FEATURES],
             }
         )
     return found
@@ -132,8 +135,8 @@ def _order(cluster: str) -> tuple[int, str]:
     return (int(cluster), "") if cluster.isdigit() else (1 << 30, cluster)
 
 
-def _feature(rows: Rows, at: int, label: str) -> Body | None:
-    """One row of a heat map; None for a feature that does not vary in the plan."""
+def _feature(rows: Rows, at: int, label: str) -> JsonObject | None:
+    """One row of the heat map; None for a feature that does not vary in the plan item."""
     total = sum(row["customers"] for row in rows)
     if not total:
         return None

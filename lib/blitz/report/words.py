@@ -1,4 +1,4 @@
-"""Columns and rules in words: what a reader of the report sees instead of ``omnichannel_Late Night_order_count``."""
+"""Columns and rules in words, for readers of the report."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -24,20 +24,20 @@ _WEEK = {"weekend_order_count": "weekends", "weekday_order_count": "weekdays"}
 
 @dataclass(frozen=True)
 class Label:
-    """A column for people. ``kind``: ``daypart``, ``week``, ``price``, ``category`` or ``count``."""
+    """The label of a column. ``kind``: ``daypart``, ``week``, ``price``, ``category`` or ``count``."""
 
     kind: str
     name: str
 
     @property
     def text(self) -> str:
-        """The label at the head of a row."""
+        """Return the label as the heading of a row."""
         if self.kind == "price":
             return f"{self.name} price"
         return self.name[:1].upper() + self.name[1:]
 
     def phrase(self, has: bool) -> str:
-        """Whether a customer has it, as part of a rule."""
+        """Return in words that a customer has it, or not."""
         if self.kind in ("daypart", "week"):
             what = self.name.lower() if self.kind == "week" else f"{self.name.lower()} orders"
             return f"orders on {what}" if has and self.kind == "week" else f"{'has' if has else 'no'} {_orders(what)}"
@@ -51,7 +51,7 @@ def _orders(what: str) -> str:
 
 
 def label_of(column: str, categories: Mapping[str, str]) -> Label:
-    """The label of a loaded column; ``categories``: names by order column, see ``category_names``."""
+    """Return the label of a loaded column; ``categories`` are names by order column (``category_names``)."""
     name = column.removeprefix(OMNICHANNEL)
     if name in _KNOWN:
         return Label("count", _KNOWN[name])
@@ -70,7 +70,7 @@ def label_of(column: str, categories: Mapping[str, str]) -> Label:
 
 
 def category_names(menu: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """The category names behind every category column, from a manifest's ``menu``."""
+    """Return the category names of each category column, from a manifest's ``menu``."""
     found: dict[str, list[str]] = {}
     for prefix, kind in ((BASE_PREFIX, "base"), (DRI_PREFIX, "dri")):
         for name in menu.get(kind, ()):
@@ -83,7 +83,7 @@ def _spaced(name: str) -> str:
 
 
 def rule_labels(body: Segmentation, categories: Mapping[str, str]) -> dict[str, Label]:
-    """The label behind every name that the rules know, through flags and ``rename_dict``."""
+    """Return the label of each column name that rules can use, after flags and ``rename_dict``."""
     flags = set(body.convert_to_flag)
     return {
         short_name(flag_name(column) if column in flags else column, body.rename_dict): label_of(column, categories)
@@ -92,7 +92,7 @@ def rule_labels(body: Segmentation, categories: Mapping[str, str]) -> dict[str, 
 
 
 def rule_words(rule: Rule, labels: Mapping[str, Label]) -> list[str]:
-    """One phrase per condition of a rule; none for a rule that takes everyone."""
+    """Return a phrase per condition of a rule; none for a rule without conditions."""
     return [_condition_words(each, labels.get(each.column)) for each in rule.conditions]
 
 
@@ -109,7 +109,7 @@ def _condition_words(condition: Condition, label: Label | None) -> str:
 
 
 def range_words(ends: Range, noun: str) -> str:
-    """A range of whole numbers, e.g. ``at most 2 channels``, ``9 to 11 base products``."""
+    """Return an integer range in words, e.g. ``at most 2 channels``, ``9 to 11 base products``."""
     low = None if ends.greater_than is None else floor(ends.greater_than) + 1
     high = None if ends.at_most is None else floor(ends.at_most)
     if low is None:

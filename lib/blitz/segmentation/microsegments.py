@@ -16,6 +16,8 @@ from threadpoolctl import threadpool_limits
 from blitz.accounts import RowMetrics
 from blitz.errors import InputError
 from blitz.segmentation.segments import BAND_COLUMN, ID_COLUMN, short_name
+from blitz.spark.columns import quoted_col
+from blitz.spark.session import is_connect
 
 if TYPE_CHECKING:  # two seconds to import: only who loads a model pays for it
     from sklearn.cluster import KMeans
@@ -73,7 +75,7 @@ def cap_bounds(rows: DataFrame, columns: Sequence[str], lower_q: float, upper_q:
 
 
 def _number(name: str) -> Column:
-    return F.col(f"`{name}`").cast("double")
+    return quoted_col(name).cast("double")
 
 
 def prepared(rows: DataFrame, plan: Sequence[PlanItem], lower_q: float, upper_q: float) -> tuple[DataFrame, list[str]]:
@@ -115,7 +117,7 @@ def score(
     Returns ``algonomy_id``, ``microcluster`` (text), ``Segment`` (the plan item's name), then the loaded columns
     as they are; one row per customer and plan item, none for an item without customers.
     """
-    loaded = [F.col(f"`{name}`") for name in table.columns if name != ID_COLUMN]
+    loaded = [quoted_col(name) for name in table.columns if name != ID_COLUMN]
     if not plan:
         nothing = table.where(F.lit(False))
         empty = F.lit(None).cast("string")
@@ -137,7 +139,7 @@ def _models(plan: Sequence[PlanItem], columns: list[str]) -> list[Model]:
 
 def _share(spark: SparkSession, models: list[Model]) -> Callable[[], list[Model]]:
     """The models as executors get them: broadcast, or captured in the closure where Spark Connect has no broadcast."""
-    if type(spark).__module__.startswith("pyspark.sql.connect"):
+    if is_connect(spark):
         return lambda: models
     shared = spark.sparkContext.broadcast(models)
     return lambda: shared.value

@@ -17,6 +17,7 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from blitz.errors import RuleError
+from blitz.spark.columns import quoted_col
 
 BAND_COLUMN = "ownapp_order_count"
 FLAG_SUFFIX = "_flag"
@@ -79,7 +80,7 @@ class Condition(Range):
 
     def compiled(self) -> Column:
         """The condition as a Spark column; null where the value is null."""
-        value = F.col(f"`{self.column}`")
+        value = quoted_col(self.column)
         if self.equals is not None:
             return value == self.equals
         ends = [] if self.greater_than is None else [value > self.greater_than]

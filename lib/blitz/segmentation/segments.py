@@ -9,6 +9,7 @@ from blitz.accounts import KEPT, READ, Account, Reason, RowMetrics, by_reason, e
 from blitz.errors import InputError
 from blitz.segmentation.rules import BAND_COLUMN as BAND_COLUMN
 from blitz.segmentation.rules import RuleSet, band_condition, segment_column, segment_names
+from blitz.spark.columns import quoted_col
 
 ID_COLUMN = "algonomy_id"
 
@@ -43,13 +44,13 @@ def load(features: DataFrame, columns: Sequence[str], metrics: RowMetrics | None
         counted = {READ: each_row(), KEPT: is_kept, **by_reason(F.col("reason"), DROP_REASONS)}
         rows = metrics.observe(reasoned, {"customers": counted}, keep=is_kept)
     found = [name for name in dict.fromkeys(columns) if name in features.columns]
-    return rows.select(*[F.col(f"`{name}`") for name in found])
+    return rows.select(*[quoted_col(name) for name in found])
 
 
 def _without_nan(df: DataFrame) -> DataFrame:
     """The frame with NaN as null: Spark treats NaN as greater than any number, pandas as missing."""
     floats = {name for name, kind in df.dtypes if kind in ("double", "float")}
-    cells = [(name, F.col(f"`{name}`")) for name in df.columns]
+    cells = [(name, quoted_col(name)) for name in df.columns]
     return df.select(*[F.when(~F.isnan(cell), cell).alias(name) if name in floats else cell for name, cell in cells])
 
 
@@ -63,7 +64,7 @@ def create_flags(df: DataFrame, columns: Sequence[str]) -> DataFrame:
     chosen = {name for name in columns if name != ID_COLUMN}
 
     def cell(name: str) -> Column:
-        value = F.col(f"`{name}`")
+        value = quoted_col(name)
         return F.coalesce((value > 0).cast("int"), F.lit(0)).alias(flag_name(name)) if name in chosen else value
 
     return df.select(*[cell(name) for name in df.columns])
@@ -81,7 +82,7 @@ def rename_columns(df: DataFrame, renames: Mapping[str, str]) -> DataFrame:
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise InputError(f"rename_dict gives several columns the name {', '.join(repeated)}")
-    return df.select(*[F.col(f"`{old}`").alias(new) for old, new in zip(df.columns, names, strict=True)])
+    return df.select(*[quoted_col(old).alias(new) for old, new in zip(df.columns, names, strict=True)])
 
 
 def check_rule_columns(columns: Sequence[str], rules: RuleSet) -> None:

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
-from pyspark.sql import Column
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 _SEPARATORS = [chr(code) for code in range(0x1F, 0, -1)]  # control characters, the unit separator first
+NUMERIC_TYPES = ("tinyint", "smallint", "int", "bigint", "float", "double", "decimal")
 
 
 def balanced(operator: Callable[[Column, Column], Column], columns: Sequence[Column]) -> Column:
@@ -17,24 +18,34 @@ def balanced(operator: Callable[[Column, Column], Column], columns: Sequence[Col
     return columns[0]
 
 
-def named(name: str) -> Column:
-    """The column of exactly this name, whatever it holds: price labels are the users' own, and may hold dots."""
+def quoted_col(name: str) -> Column:
+    """Return the column of exactly this name: price labels come from the users' config and may contain dots."""
     return F.col(quoted(name))
 
 
 def quoted(name: str) -> str:
-    """The name as Spark SQL takes it whatever it holds, in backticks."""
+    """Return the name in backticks, as Spark SQL expects a name with special characters."""
     return "`" + name.replace("`", "``") + "`"
 
 
-def whole(code: Column) -> Column:
-    """The text of a code as bigint; null where it is no whole number: Spark's cast would cut ``1.7`` to 1."""
+def to_bigint(code: Column) -> Column:
+    """Return the text of a code as bigint; null where it has a fraction, which Spark's cast would drop (1.7 to 1)."""
     return F.when(F.instr(code, ".") == 0, try_cast(code, "bigint"))
 
 
-def try_cast(value: Column, kind: str) -> Column:
-    """The value as another type; null where it cannot be read as one. Sail's ``cast`` fails there, ANSI or not."""
-    return value.try_cast(kind) if hasattr(value, "try_cast") else value.cast(kind)  # a method since Spark 4.0
+def try_cast(value: Column, type_name: str) -> Column:
+    """Return the value as another type, null where it cannot be converted; Sail's ``cast`` fails there."""
+    return value.try_cast(type_name) if hasattr(value, "try_cast") else value.cast(type_name)  # new in Spark 4.0
+
+
+def is_numeric(type_name: str) -> bool:
+    """Whether a type, as ``DataFrame.dtypes`` names it, is a number."""
+    return type_name.split("(")[0] in NUMERIC_TYPES
+
+
+def numeric_columns(df: DataFrame) -> list[str]:
+    """Return the names of the numeric columns, in the frame's order."""
+    return [name for name, type_name in df.dtypes if is_numeric(type_name)]
 
 
 def names_where(named_conditions: Sequence[tuple[str, Column]]) -> Column:

@@ -20,6 +20,7 @@ import blitz
 from blitz.errors import BlitzError
 from blitz.spark.engine import SAIL, Engine, engine_of, start_sail
 from blitz.spark.failures import reason
+from blitz.spark.quiet import start_context
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +118,7 @@ def _start(app: str, conf: Mapping[str, str], s3_endpoint: str | None) -> SparkS
         if not given.contains(key):
             builder = builder.config(key, value)
     try:
+        start_context({"spark.app.name": app, **settings})
         spark = builder.getOrCreate()
         spark.conf.get("spark.sql.session.timeZone")  # only now Spark looks at the values of spark.sql settings
     except Exception as error:
