@@ -12,7 +12,7 @@ from world import World
 @pytest.fixture
 def world(tmp_path) -> World:
     world = World(tmp_path)
-    world.run = {"max_rejected_fraction": 0}
+    world.run |= {"max_rejected_fraction": 0}
     world.order(id=1)
     world.order("swiggy", id=11)
     world.bill()
@@ -29,7 +29,7 @@ def run(world: World) -> tuple[int, dict]:
 @pytest.mark.usefixtures("spark")
 def test_two_steps_that_fail_are_both_told(world, capsys):
     world.order("swiggy", id=12, order_placed_datetime=None)
-    world.bill(InvoiceNo="901", BussTime="soon")
+    world.bill(None, InvoiceNo="901", BussTime="soon")
     code, _ = run(world)
     said = capsys.readouterr().err
     assert code == 1
