@@ -187,9 +187,10 @@ def _fenced(value: Column) -> Column:
 
     A filter on a value (good rows, a join key that is not null) would otherwise be moved below the stages, each of
     which uses the one before several times: the filter's expression would grow a thousandfold. Neither Spark nor
-    DataFusion moves one over a column that may differ from row to row.
+    DataFusion moves one over a column that may differ from row to row. The sum is needed: Spark 4 knows the range of
+    ``rand`` itself and replaces a bare comparison by true.
     """
-    return F.when(F.rand(0) >= 0, value)
+    return F.when(F.rand(0) + 1 >= 0, value)
 
 
 def _word(cell: _Cell) -> Column:
