@@ -35,7 +35,8 @@ def to_bigint(code: Column) -> Column:
 
 def try_cast(value: Column, type_name: str) -> Column:
     """Return the value as another type, null where it cannot be converted; Sail's ``cast`` fails there."""
-    return value.try_cast(type_name) if hasattr(value, "try_cast") else value.cast(type_name)  # new in Spark 4.0
+    is_new = hasattr(type(value), "try_cast")  # since Spark 4.0; an instance takes any name for a field
+    return value.try_cast(type_name) if is_new else value.cast(type_name)
 
 
 def is_numeric(type_name: str) -> bool:
