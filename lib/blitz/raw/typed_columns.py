@@ -17,7 +17,7 @@ from blitz.raw.channels import business_time
 from blitz.raw.readers import cell_of
 from blitz.raw.specs import REASON, Field, Kind
 from blitz.raw.tables import FileGroup, RawColumn, RawTable
-from blitz.spark.columns import quoted
+from blitz.spark.columns import quoted, try_cast
 
 _NAMES = (Kind.TEXT, Kind.AS_IS)  # text whose own words count; the others are codes, numbers, flags and times
 _TIMES = (Kind.INSTANT, Kind.LOCAL)
@@ -200,18 +200,13 @@ def _word(cell: _Cell) -> Column:
 
 def _of_text(cell: _Cell) -> Column:
     if cell.field.kind is Kind.ID:
-        return try_cast(cell.readable, "bigint")
+        return try_cast(F.col(cell.readable), "bigint")
     if cell.field.kind is Kind.NUMBER:
-        value = try_cast(cell.readable, "double")
+        value = try_cast(F.col(cell.readable), "double")
         return F.when(F.abs(value) != F.lit(float("inf")), value)
     if cell.field.kind is Kind.FLAG:
         return value_columns.flag(F.col(cell.readable))
     return F.col(cell.readable)
-
-
-def try_cast(name: str, kind: str) -> Column:
-    """The column of this name as another type; null where it cannot be, whatever the session says."""
-    return F.expr(f"try_cast({quoted(name)} as {kind})")  # a method of Column since Spark 4.0 alone
 
 
 def _time(cell: _Cell, local_zone: str | None) -> Column:
