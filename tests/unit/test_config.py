@@ -512,7 +512,7 @@ def test_odd_but_legal_paths_stay_as_they_are(path: str) -> None:
 
 def nested() -> Any:
     value: Any = []
-    for _ in range(100_000):
+    for _ in range(20_000):
         value = [value]
     return value
 
