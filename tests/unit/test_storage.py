@@ -8,7 +8,6 @@ import pytest
 from blitz import storage
 from blitz.errors import InputError
 from blitz.storage import base as fs_base
-from blitz.storage import local as fs_local
 from storage_cases import GLOBS, check_listing, check_reads, check_writes, write_tree
 
 
@@ -79,9 +78,13 @@ def test_names_with_glob_characters_and_links(tmp_path: Path) -> None:
 
 
 def test_dbfs_listing_keeps_its_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
-    info = fs_base.FileInfo("/dbfs/mnt/a.csv", 1, 0.0)
-    monkeypatch.setattr(fs_local, "_walk", lambda root: iter([info]))
-    assert storage.list_files("dbfs:/mnt") == [fs_base.FileInfo("dbfs:/mnt/a.csv", 1, 0.0)]
+    status = os.stat_result((0o100644, 1, 1, 1, 0, 0, 7, 0, 0, 0))  # 7 bytes, changed at the epoch
+    with monkeypatch.context() as mount:
+        mount.setattr(os.path, "isdir", lambda path: path == "/dbfs/mnt")
+        mount.setattr(os, "walk", lambda root, **_: iter([(root, [], ["a.csv"])]))
+        mount.setattr(os, "stat", lambda path: status)
+        found = storage.list_files("dbfs:/mnt")
+    assert found == [fs_base.FileInfo("dbfs:/mnt/a.csv", 7, 0.0)]
 
 
 def test_local_errors(tmp_path: Path) -> None:
@@ -110,10 +113,12 @@ def test_a_failed_write_leaves_the_old_content(tmp_path: Path, monkeypatch: pyte
 
 
 def test_other_schemes_need_a_classic_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pyspark.sql import SparkSession
+    class NoSession:
+        @staticmethod
+        def getActiveSession() -> None:
+            """None, as where no session was opened."""
 
-    monkeypatch.setattr(SparkSession, "getActiveSession", classmethod(lambda cls: None))
-    monkeypatch.setattr(SparkSession, "_instantiatedSession", None)
+    monkeypatch.setattr("blitz.storage.hadoop.SparkSession", NoSession)
     with pytest.raises(
         InputError, match="^abfss://c@a.dfs.core.windows.net/x: this scheme needs a classic SparkSession"
     ):
