@@ -93,9 +93,15 @@ def test_repeated_orders_users_and_accounts_as_of_each_date(spark, tmp_path):
     assert [ids(day, "instore") for day in found] == [["1", "3"], ["1", "2"]]
     prices = [row["total_price"] for day in found for row in found[day]["ownapp"][0].where("order_id = 1").collect()]
     assert prices == [1.0, 2.0]
-    orders, lines = found["2025-06-01"]["ownapp"][1]
+    orders, lines, mapping = found["2025-06-01"]["ownapp"][1]
     assert orders.dropped["outside_window"] == 3 and orders.dropped["no_customer"] == 1 and orders.kept == 2
     assert (lines.read, lines.dropped["no_order"], lines.dropped["promo"]) == (3, 2, 0)
+    assert (mapping.table, mapping.read, mapping.kept) == ("customer mapping", 12, 11)
+    assert mapping.dropped == {"bad_record": 1, "no_customer_code": 0, "no_key": 0} and mapping.adds_up
+    assert [len(found["2025-07-01"][channel][1]) for channel in CHANNELS] == [3, 2, 2]  # one account of the mapping
+    unmapped = spark.read.parquet(f"{tmp_path}/out2/20250701/quarantine/ownapp").collect()
+    assert [(row["table"], row["reason"]) for row in unmapped] == [("customer mapping", "bad_record")]
+    assert "not a time" in unmapped[0]["raw"] and unmapped[0]["file"].endswith("maps/customers.csv")
     rejected = spark.read.parquet(f"{tmp_path}/out2/20250601/quarantine/instore").collect()
     assert [(row["table"], row["reason"]) for row in rejected] == [("orders", "bad_timestamp")]
     assert "not a time" in rejected[0]["raw"] and "orders.csv" in rejected[0]["file"]

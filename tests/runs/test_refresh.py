@@ -13,6 +13,7 @@ import pytest
 import compare
 from blitz.cli.main import main
 from blitz.config import load_config
+from blitz.errors import StepError
 from blitz.pipelines import OrderFeaturePipeline
 from blitz.pipelines.context import RunContext, StepResult
 from blitz.refresh.run import refresh
@@ -97,6 +98,7 @@ def add_files(root: Path, world: World) -> None:
     World._csv(raw / "instore/lines_june.csv", [line.values()], list(line))
     world.customers += [("0008", "6", None, None), ("0007", "7", None, None), ("0007", "5", None, None)]
     world.customers += [("0008", "19", None, None), ("0007", "19", "2024-11-30", "7040")]
+    world.customers += [("0007", "20", "not a day", "7040"), (None, "20", None, None)]
     columns = ["customer_code_ty", "invoice_no", "invoice_date", "store_code"]
     World._csv(raw / "maps/customers.csv", world.customers, columns)
 
@@ -172,11 +174,18 @@ def test_a_refresh_says_what_it_computed(world_in_july):
     assert (counts["read"], counts["kept"], counts["dropped"]) == (4, 3, {"bad_record": 1, "bad_timestamp": 0})
     counts = world_in_july.accounts["ownapp lines of new files"]
     assert (counts["read"], counts["kept"], counts["dropped"]) == (3, 3, {"bad_record": 0, "bad_timestamp": 0})
+    # Of all rows of the mapping, those that an earlier refresh parsed too; it is with the first channel alone.
+    counts = world_in_july.accounts["ownapp customer mapping"]
+    assert (counts["read"], counts["kept"]) == (17, 15)
+    assert counts["dropped"] == {"bad_record": 1, "no_customer_code": 1, "no_key": 0}
+    assert sum("customer mapping" in name for name in world_in_july.accounts) == 1
 
 
 def test_rejected_rows_of_new_files_have_a_quarantine_of_their_own(world_in_july):
     rejected = compare.read(f"{world_in_july.world.root}/out/quarantine/ownapp_new_files")
-    assert list(rejected["reason"]) == ["bad_record"] and "june" in rejected["file"][0]
+    files = dict(zip(rejected["table"], rejected["file"], strict=True))
+    assert list(rejected["reason"]) == ["bad_record"] * 2 and files["orders"].endswith("june/part.parquet")
+    assert files["customer mapping"] == f"{world_in_july.world.root}/raw/maps/customers.csv"  # appended to this file
 
 
 def test_a_refresh_without_changes_leaves_the_output_and_the_copies(world_in_july):
@@ -199,6 +208,24 @@ def test_since_limits_what_a_rewritten_file_can_change(spark, world_in_july, tmp
     }
     assert kept == {"2024-10", "2024-12", "2025-01"}
     assert differences(spark, body, "2025-07-01", tmp_path) == []
+
+
+def test_rows_of_the_mapping_that_cannot_be_read_stop_a_refresh_that_changes_nothing(spark, tmp_path):
+    world = first_world(tmp_path)
+    body = world.config()
+    refreshed(spark, body, "2025-06-01", channels=("ownapp",))
+    with (tmp_path / "raw/maps/customers.csv").open("a") as file:
+        file.write("0007,90,1.2.2025,7040\n")
+    result = results_of(spark, body, "2025-06-01", channels=("ownapp",))[0]
+    assert result.details["refresh"] == {"computed": "nothing"}
+    assert [(each.table, each.rejected) for each in result.accounts] == [("customer mapping", {"bad_record": 1})]
+    assert list(compare.read(result.quarantine)["table"]) == ["customer mapping"]
+    with (tmp_path / "raw/maps/customers.csv").open("a") as file:
+        file.write("0007,91,1.2.2025,7040\n")
+    body["run"]["max_rejected_fraction"] = 0.1
+    with pytest.raises(StepError, match="common.mapping_date_format") as caught:
+        refreshed(spark, body, "2025-06-01", channels=("ownapp",))
+    assert "ownapp customer mapping: 16.67% of 12 rows cannot be read (bad_record 2)" in str(caught.value)
 
 
 def with_users(world: World, *customers: str) -> dict[str, Any]:

@@ -41,14 +41,14 @@ REVERSED = ",".join(HEAD.split(",")[::-1])  # the columns of b.csv
 
 
 def keyed_by_hand(rows: Iterable[Row]) -> Keyed:
-    """Customer, app key and in-store key of the rows that map an order, in plain Python: a row without a customer, or
-    with a day that cannot be read, maps nothing."""
+    """Customer, app key and in-store key of the rows that map an order, in plain Python: a row without a customer, with
+    a day that cannot be read, or with neither an id nor a store and day maps nothing."""
     found = []
     for customer, invoice, day, store in rows:
         code = (invoice or "").removesuffix(".0")
         local = day[:10] if day and day[:2] == "20" else None
         key = "\x1f".join(part for part in (code, store, local) if part)
-        if customer and (local or not day):
+        if customer and (local or not day) and (code.isdigit() or (local and store)):
             found.append((customer, int(code) if code.isdigit() else None, key))
     return Counter(found)
 
@@ -92,8 +92,9 @@ class GrowingMapping:
 
 
 def rows_of(folder: str) -> Keyed:
-    """The rows of the Parquet files of a folder."""
+    """The rows of a part that map an order."""
     table = compare.read(folder).astype(object)
+    table = table[table["reject_reason"].isna()][["customer", "delivery_key", "store_key"]]
     return Counter(
         tuple(None if pd.isna(value) else value for value in row) for row in table.itertuples(index=False, name=None)
     )

@@ -35,6 +35,7 @@ class ComputedOrders:
     """
 
     frame: DataFrame
+    channel: Channel
     metrics: RowMetrics
     reader: Reader
     conflicts: Mapping[str, int]
@@ -43,7 +44,7 @@ class ComputedOrders:
 
     def accounts(self) -> list[Account]:
         """Return the accounts of the raw tables; call it after the frame was written."""
-        return order_accounts(self.metrics, self.conflicts) + self.reader.accounts()
+        return order_accounts(self.metrics, self.conflicts) + self.reader.accounts(self.channel)
 
 
 class OrderFeaturePipeline:
@@ -121,7 +122,7 @@ class OrderFeaturePipeline:
         tables = self._tables(reader, mappings)
         frame = order_features(tables, self.channel, order_settings(self.config), metrics)
         raw = raw_tables(inputs, self.channel.name)
-        return ComputedOrders(frame, metrics, reader, mappings.conflicts, raw, started)
+        return ComputedOrders(frame, self.channel, metrics, reader, mappings.conflicts, raw, started)
 
     def publish(self, computed: ComputedOrders) -> StepResult:
         """Publish what ``compute`` returned; the result has the accounts and where the rejected rows are.
@@ -132,12 +133,20 @@ class OrderFeaturePipeline:
         with self._publisher.publishing() as output:
             output.stage(computed.frame)
             accounts = computed.accounts()
-            quarantine = self._quarantine(computed.reader, accounts)
-            self._refuse_too_many_rejected(accounts, quarantine, computed.raw)
+            quarantine = self.check_rejected(computed.reader, accounts, computed.raw)
             details = {"gates": self._gate(accounts[0], computed.metrics.counts("orders"))} if self._gate else {}
             published = output.commit()
         seconds = time.monotonic() - computed.started
         return StepResult(self.channel.name, published, accounts, seconds, quarantine, details)
+
+    def check_rejected(self, reader: Reader, accounts: Sequence[Account], raw: Mapping[str, RawTable]) -> str | None:
+        """Publish the rejected rows of the accounts to the quarantine; returns its path, None where there are none.
+
+        Raises BlitzError where more rows of a table are rejected than ``run.max_rejected_fraction`` allows.
+        """
+        quarantine = self._quarantine(reader, accounts)
+        self._refuse_too_many_rejected(accounts, quarantine, raw)
+        return quarantine
 
     def _published_users(self) -> DataFrame:
         return read_output(self.spark, self.config.channel(USER_CHANNEL.name).output_path, self.context.format)

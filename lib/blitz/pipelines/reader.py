@@ -4,15 +4,13 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
-from blitz.accounts import KEPT, READ, Account, RowMetrics, by_reason, each_row
+from blitz.accounts import Account, RowMetrics
 from blitz.features.orders import CountedLines, customer_keys, keyed_customers
 from blitz.raw import typed_rows as sources
 from blitz.raw.channels import Channel
-from blitz.raw.customer_mapping import MAPPING, MAPPING_REASONS, with_mapping_reason
+from blitz.raw.customer_mapping import MAPPING, mapping_account, observe_mapping, with_mapping_reason
 from blitz.raw.inputs import RawInputs
-from blitz.raw.specs import REASON
 from blitz.raw.tables import RawTable
 
 
@@ -37,8 +35,11 @@ class Reader(Protocol):
         The columns are ``table``, ``file``, ``reason`` and ``raw``; see ``blitz.raw.typed_rows.read_rejected``.
         """
 
-    def accounts(self) -> list[Account]:
-        """Return the accounts of rows that the reader counted itself; read after the features were written."""
+    def accounts(self, channel: Channel) -> list[Account]:
+        """Return the accounts of the rows that the reader counted itself; call it after the features were written.
+
+        The account of the customer mapping is with the first channel of a run.
+        """
 
 
 class FileReader:
@@ -66,10 +67,8 @@ class FileReader:
         """Return the customer of every order key that the mapping names."""
         typed = sources.read_table(self._spark, self._inputs.customer_mapping, self._timezone)
         mapping = with_mapping_reason(typed)
-        if channel.name == next(iter(self._inputs.orders)):  # counted once a run
-            reason = F.col(REASON)
-            counted = {READ: each_row(), KEPT: reason.isNull(), **by_reason(reason, MAPPING_REASONS)}
-            mapping = self._metrics.observe(mapping, {MAPPING: counted}, keep=reason.isNull())
+        if channel.name == self._inputs.first_channel:
+            mapping = observe_mapping(mapping, self._metrics)
         return customer_keys(keyed_customers(mapping, channel))
 
     def queries(self, channel: Channel) -> DataFrame | None:
@@ -84,10 +83,10 @@ class FileReader:
         raw = raw_tables(self._inputs, channel.name)
         return [sources.read_rejected(self._spark, raw[name], self._timezone) for name in tables]
 
-    def accounts(self) -> list[Account]:
-        """Return the account of the customer mapping, where this reader counted it."""
-        counts = self._metrics.counts(MAPPING)
-        return [Account.of(MAPPING, counts, MAPPING_REASONS)] if counts else []
+    def accounts(self, channel: Channel) -> list[Account]:
+        """Return the account of the customer mapping for the first channel of the run."""
+        is_first = channel.name == self._inputs.first_channel
+        return [mapping_account(self._metrics.counts(MAPPING))] if is_first else []
 
 
 def raw_tables(inputs: RawInputs, channel: str) -> dict[str, RawTable]:

@@ -1,9 +1,11 @@
 """The customer mapping's account: which of its rows can give an order a customer (docs/contract.md, section 8)."""
 
+from collections.abc import Mapping
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from blitz.accounts import Reason
+from blitz.accounts import KEPT, READ, Account, Reason, RowMetrics, by_reason, each_row
 from blitz.raw.specs import REASON
 
 MAPPING = "customer mapping"
@@ -22,6 +24,18 @@ def with_mapping_reason(mapping: DataFrame) -> DataFrame:
         F.when(~_names_an_order(), F.lit(Reason.NO_KEY)),
     )
     return mapping.withColumn(REASON, reason)
+
+
+def observe_mapping(mapping: DataFrame, metrics: RowMetrics) -> DataFrame:
+    """The rows of ``with_mapping_reason``, counted while an action computes them."""
+    reason = F.col(REASON)
+    counted = {READ: each_row(), KEPT: reason.isNull(), **by_reason(reason, MAPPING_REASONS)}
+    return metrics.observe(mapping, {MAPPING: counted})
+
+
+def mapping_account(counts: Mapping[str, int]) -> Account:
+    """The account from the counts of ``observe_mapping``."""
+    return Account.of(MAPPING, counts, MAPPING_REASONS)
 
 
 def _names_an_order() -> Column:

@@ -29,6 +29,11 @@ class RawInputs:
     choices: RawTable
     small: Mappings
 
+    @property
+    def first_channel(self) -> str:
+        """The channel whose step accounts for the customer mapping, which all channels read."""
+        return next(iter(self.orders))
+
     def mappings(self) -> Mappings:
         """The small mappings, as they were when the files were found."""
         return self.small

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from blitz.config import Config
 from blitz.pipelines.context import RunContext, StepResult
 from blitz.pipelines.orders import OrderFeaturePipeline, order_settings
-from blitz.pipelines.reader import FileReader, Reader
+from blitz.pipelines.reader import Reader, raw_tables
 from blitz.publish.months import month_of
 from blitz.publish.tables import inspect, read_output
 from blitz.raw.channels import Channel
@@ -167,7 +167,7 @@ class ChannelRefresh:
 
     def _compute_all(self, reason: str) -> StepResult:
         log.info("%s: all orders are computed: %s", self.channel.name, reason)
-        reader = AllOrdersReader(FileReader(self.spark, self.raw, self._timezone), self.mapping)
+        reader = AllOrdersReader(self.spark, self.raw, self._timezone, self.mapping)
         pipeline = self._pipeline(reader, MonthPublisher(self.path, self._timezone, self.context.run_id))
         result = pipeline.publish(pipeline.compute())
         result.details["refresh"] = {"computed": "all", "reason": reason}
@@ -177,12 +177,21 @@ class ChannelRefresh:
         published = inspect(output, self.path, self.path, by_name=True)
         return StepResult(self.channel.name, published, [], 0.0, details={"refresh": {"computed": "nothing"}})
 
+    def _leave_checked(self, output: DataFrame, pipeline: OrderFeaturePipeline, reader: Reader) -> StepResult:
+        """Leave the output, although rows of the mapping are new: the account shows them, and too many bad ones stop
+        the refresh."""
+        result = self._leave(output)
+        result.accounts = reader.accounts(self.channel)
+        result.quarantine = pipeline.check_rejected(reader, result.accounts, raw_tables(self.raw, self.channel.name))
+        return result
+
     def _compute_changed(self, plan: Changed, typed: Mapping[str, RawTable]) -> StepResult:
         """Compute and publish the changed orders; all orders where the columns changed."""
         found = self._incremental_plan(plan, typed)
+        reader = self._changed_reader(found, typed)
+        pipeline = self._changed_pipeline(found, reader)
         if found.number == 0 and found.unread.is_empty and not plan.drops_orders:
-            return self._leave(found.output)
-        pipeline = self._changed_pipeline(found, typed)
+            return self._leave_checked(found.output, pipeline, reader)
         computed = pipeline.compute()
         if computed.frame.dtypes != found.output.dtypes:
             return self._compute_all(OTHER_COLUMNS)
@@ -207,8 +216,8 @@ class ChannelRefresh:
         split = split_output(self.now.output, with_keys["output"], self.now.window.start)
         return IncrementalPlan(keys, number, with_keys, unread, output, split)
 
-    def _changed_pipeline(self, found: IncrementalPlan, typed: Mapping[str, RawTable]) -> OrderFeaturePipeline:
-        reader = ChangedOrdersReader(
+    def _changed_reader(self, found: IncrementalPlan, typed: Mapping[str, RawTable]) -> ChangedOrdersReader:
+        return ChangedOrdersReader(
             self.spark,
             self.raw,
             self._timezone,
@@ -218,6 +227,8 @@ class ChannelRefresh:
             with_keys=found.with_keys,
             unread=found.unread,
         )
+
+    def _changed_pipeline(self, found: IncrementalPlan, reader: Reader) -> OrderFeaturePipeline:
         start, rewrite = self.now.window.start, found.split.rewrite
         unchanged = unchanged_rows(found.output, self.path, rewrite, self.channel, found.keys, self._timezone, start)
         publisher = MonthPublisher(self.path, self._timezone, self.context.run_id, found.split.keep, unchanged)

@@ -13,10 +13,12 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from blitz import storage
+from blitz.accounts import KEPT, READ, Account, Reason
 from blitz.errors import InputError
 from blitz.features.orders import mapping_key
 from blitz.raw import typed_rows as sources
 from blitz.raw.channels import CHANNELS, Channel
+from blitz.raw.customer_mapping import MAPPING, MAPPING_REASONS, mapping_account, with_mapping_reason
 from blitz.raw.specs import REASON
 from blitz.raw.tables import RawTable, grouped
 from blitz.refresh.byte_ranges import CHUNK_BYTES, digests, read_range
@@ -25,6 +27,8 @@ from blitz.refresh.state import ByteRange, Digest, HashedRange, MappingCopy, Map
 from blitz.storage.frames import read_parquet, write_parquet
 
 SCHEMA = "customer string, delivery_key bigint, store_key string"  # one key for each layout of a channel
+# Every row of the mapping: why it maps nothing, and where a row cannot be read, its file and raw values.
+COPY_SCHEMA = f"{SCHEMA}, {REASON} string, file string, raw string"
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ def plan_mapping(
     Works on the driver alone and writes nothing. Raises InputError where a file cannot be read.
     """
     limits = limits or MappingLimits()
-    typed_by = typing_hash(table, timezone, SCHEMA)
+    typed_by = typing_hash(table, timezone, COPY_SCHEMA)
     usable = [copy for copy in dict.fromkeys(before) if copy.typed_by == typed_by and copy.is_intact()]
     for copy in usable:
         if copy.sources == table.files:
@@ -112,6 +116,21 @@ class MappingRows:
         """Return ``order_key`` and ``customer`` of every row, as ``blitz.features.orders.keyed_customers`` does."""
         return self._rows(self.copy.parts).select(F.col(key_column(channel)).alias("order_key"), "customer")
 
+    def account(self) -> Account:
+        """Return the account of all rows of the mapping."""
+        counted = self._all_rows(self.copy.parts).groupBy(REASON).count().collect()
+        rows = {row[REASON]: int(row["count"]) for row in counted}
+        dropped = {str(reason): rows.get(reason, 0) for reason in MAPPING_REASONS}
+        return mapping_account({READ: sum(rows.values()), KEPT: rows.get(None, 0), **dropped})
+
+    def rejected(self, tables: Sequence[str]) -> list[DataFrame]:
+        """Return the rows that cannot be read as ``blitz.raw.typed_rows.read_rejected`` does, if ``customer mapping``
+        is among the tables."""
+        if MAPPING not in tables:
+            return []
+        bad = self._all_rows(self.copy.parts).where(F.col(REASON) == Reason.BAD_RECORD)
+        return [bad.select(F.lit(MAPPING).alias("table"), "file", F.col(REASON).alias("reason"), "raw")]
+
     def of_customers(self, name: Hashable, customers: DataFrame) -> DataFrame:
         """Return the rows (SCHEMA) of the ``algonomy_id`` in ``customers``.
 
@@ -131,10 +150,15 @@ class MappingRows:
         return self._changes.get(name, lambda: symmetric_difference(self._rows(added), self._rows(removed)))
 
     def _rows(self, parts: Collection[MappingPart]) -> DataFrame:
+        """The rows (SCHEMA) of the parts that map an order."""
+        good = self._all_rows(parts).where(F.col(REASON).isNull())
+        return good.select("customer", "delivery_key", "store_key")
+
+    def _all_rows(self, parts: Collection[MappingPart]) -> DataFrame:
         folders = [part.folder for part in parts if part.output]
         if not folders:
-            return self._spark.createDataFrame([], SCHEMA)
-        return read_parquet(self._spark, folders, SCHEMA)
+            return self._spark.createDataFrame([], COPY_SCHEMA)
+        return read_parquet(self._spark, folders, COPY_SCHEMA)
 
 
 def key_column(channel: Channel) -> str:
@@ -194,8 +218,9 @@ def _missing_ranges(table: RawTable, kept: Sequence[MappingPart]) -> list[ByteRa
 
 
 def _write(spark: SparkSession, plan: MappingPlan, folder: str) -> None:
-    """Write the rows of the missing ranges as SCHEMA to ``folder``; appended lines are staged as files of their own."""
-    staged = f"{folder}-lines"
+    """Write the rows of the missing ranges as COPY_SCHEMA to ``folder``; appended lines are staged as files of their
+    own."""
+    staged, file = f"{folder}-lines", F.col("file")
     ranges = [each.range for each in plan.missing]
     groups = list(plan.table.only({each.path for each in ranges if each.start == 0}).groups)
     try:
@@ -204,11 +229,11 @@ def _write(spark: SparkSession, plan: MappingPlan, folder: str) -> None:
             storage.write_bytes(lines, b"a header\n" + read_range(each))
             group = next(group for group in plan.table.groups if each.path in group.paths)
             groups.append(replace(group, paths=(lines,)))
-        rows = sources.read_table(spark, replace(plan.table, groups=grouped(groups)), plan.timezone)
+            file = F.when(F.col("file").endswith(f"-lines/{number}.csv"), F.lit(each.path)).otherwise(file)
+        rows = sources.read_with_raw(spark, replace(plan.table, groups=grouped(groups)), plan.timezone)
         by_layout = {channel.layout: channel for channel in CHANNELS.values()}
         keys = [mapping_key(by_layout[name]).alias(f"{name}_key") for name in ("delivery", "store")]
-        with_customer = rows.where(F.col(REASON).isNull() & F.col("customer_code_ty").isNotNull())
-        keyed = with_customer.select(F.col("customer_code_ty").alias("customer"), *keys)
-        write_parquet(keyed, folder)
+        columns = [F.col("customer_code_ty").alias("customer"), *keys, F.col(REASON), file.alias("file"), F.col("raw")]
+        write_parquet(with_mapping_reason(rows).select(*columns), folder)
     finally:
         storage.delete(staged)

@@ -10,6 +10,7 @@ from blitz.features.orders import CountedLines, customer_keys
 from blitz.pipelines.reader import FileReader
 from blitz.raw import typed_rows as sources
 from blitz.raw.channels import Channel
+from blitz.raw.customer_mapping import MAPPING
 from blitz.raw.inputs import RawInputs
 from blitz.raw.specs import REASON
 from blitz.raw.tables import RawTable
@@ -21,12 +22,14 @@ class AllOrdersReader:
     """Reads the raw files, and the customer mapping from its copy.
 
     Args:
-        files: the reader of the raw files.
+        spark: the session.
+        inputs: the raw tables.
+        timezone: the zone of local times.
         mapping: the rows of the customer mapping.
     """
 
-    def __init__(self, files: FileReader, mapping: MappingRows) -> None:
-        self._files, self._mapping = files, mapping
+    def __init__(self, spark: SparkSession, inputs: RawInputs, timezone: str, mapping: MappingRows) -> None:
+        self._files, self._inputs, self._mapping = FileReader(spark, inputs, timezone), inputs, mapping
 
     def orders(self, channel: Channel) -> DataFrame:
         """Return the typed orders of all raw files, with ``reject_reason``."""
@@ -45,12 +48,13 @@ class AllOrdersReader:
         return self._files.queries(channel)
 
     def rejected(self, channel: Channel, tables: Sequence[str]) -> list[DataFrame]:
-        """Return the rejected rows of ``orders``, ``lines`` or both."""
-        return self._files.rejected(channel, tables)
+        """Return the rejected rows of ``orders``, ``lines`` and ``customer mapping``, those that are named."""
+        files = [name for name in tables if name != MAPPING]
+        return self._files.rejected(channel, files) + self._mapping.rejected(tables)
 
-    def accounts(self) -> list[Account]:
-        """Return no accounts: the order features count every row of the files."""
-        return []
+    def accounts(self, channel: Channel) -> list[Account]:
+        """Return the account of the customer mapping for the first channel of the run."""
+        return [self._mapping.account()] if channel.name == self._inputs.first_channel else []
 
 
 class ChangedOrdersReader:
@@ -58,7 +62,7 @@ class ChangedOrdersReader:
 
     Args:
         spark: the session.
-        inputs: the raw tables, for the order queries.
+        inputs: the raw tables.
         timezone: the zone of local times.
         mapping: the rows of the customer mapping.
         keys: the keys of the changed orders as ``changed_key``.
@@ -79,7 +83,7 @@ class ChangedOrdersReader:
         with_keys: Mapping[str, set[str]],
         unread: UnreadFiles,
     ) -> None:
-        self._spark, self._timezone, self._mapping = spark, timezone, mapping
+        self._spark, self._inputs, self._timezone, self._mapping = spark, inputs, timezone, mapping
         self._files = FileReader(spark, inputs, timezone)
         self._keys, self._tables, self._with_keys, self._unread = keys, tables, with_keys, unread
 
@@ -100,12 +104,13 @@ class ChangedOrdersReader:
         return self._files.queries(channel)
 
     def rejected(self, channel: Channel, tables: Sequence[str]) -> list[DataFrame]:
-        """Return the rejected rows of the unread files of these tables."""
-        return self._unread.rejected(tables)
+        """Return the rejected rows of the unread files of these tables, and of the complete customer mapping."""
+        return self._unread.rejected(tables) + self._mapping.rejected(tables)
 
-    def accounts(self) -> list[Account]:
-        """Return the accounts of all rows of the unread files."""
-        return self._unread.accounts()
+    def accounts(self, channel: Channel) -> list[Account]:
+        """Return the accounts of the rows of the unread files, and for the first channel that of the mapping."""
+        of_mapping = [self._mapping.account()] if channel.name == self._inputs.first_channel else []
+        return self._unread.accounts() + of_mapping
 
     def _of_keys(self, name: str, key: Column) -> DataFrame:
         table, paths = self._tables[name], self._with_keys[name]

@@ -27,6 +27,7 @@ from blitz.pipelines.reader import query_keys
 from blitz.publish.tables import read_output
 from blitz.raw import typed_rows as sources
 from blitz.raw.channels import Channel, channel_of
+from blitz.raw.customer_mapping import MAPPING, mapping_account, observe_mapping, with_mapping_reason
 from blitz.raw.inputs import RawInputs
 from blitz.raw.mappings import category_table, choice_table
 from blitz.raw.specs import REASON
@@ -38,6 +39,7 @@ from blitz.storage.frames import write_parquet
 
 log = logging.getLogger(__name__)
 
+_MAPPING_FOLDER = "customer_mapping"
 STRIDES = ("month", "week", "day")
 _SHARED = ("run.debug_log", "run.quarantine_path")  # appended to; the rejected rows are the same for each date
 
@@ -97,11 +99,13 @@ def scratch_path(config: Config, run_id: str) -> str:
 
 @dataclass(frozen=True)
 class StagedReader:
-    """Reads what ``stage`` wrote; ``line_counts``: per channel the number of lines read and of bad records."""
+    """Reads what ``stage`` wrote; ``line_counts``: per channel the number of lines read and of bad records;
+    ``mapping``: the first channel and the customer mapping's account."""
 
     spark: SparkSession
     folder: str
     line_counts: dict[str, tuple[int, int]]
+    mapping: tuple[str, Account]
     with_queries: frozenset[str]
 
     def orders(self, channel: Channel) -> DataFrame:
@@ -121,16 +125,21 @@ class StagedReader:
         return self._read(channel, "queries") if channel.name in self.with_queries else None
 
     def rejected(self, channel: Channel, tables: Sequence[str]) -> list[DataFrame]:
-        """Return the rejected rows of the staged ``orders``, ``lines`` or both."""
+        """Return the rejected rows of the staged ``orders``, ``lines`` and ``customer mapping``, those named."""
         columns = ("file", F.col(REASON).alias("reason"), "raw")
+        staged = {name: self._mapping_rows() if name == MAPPING else self._read(channel, name) for name in tables}
         return [
-            self._read(channel, name).where(F.col(REASON).isNotNull()).select(F.lit(name).alias("table"), *columns)
-            for name in tables
+            rows.where(F.col(REASON).isNotNull()).select(F.lit(name).alias("table"), *columns)
+            for name, rows in staged.items()
         ]
 
-    def accounts(self) -> list[Account]:
-        """Return no accounts: the features count every staged row."""
-        return []
+    def accounts(self, channel: Channel) -> list[Account]:
+        """Return the account of the customer mapping for the first channel of the run."""
+        first, account = self.mapping
+        return [account] if channel.name == first else []
+
+    def _mapping_rows(self) -> DataFrame:
+        return read_output(self.spark, f"{self.folder}/{_MAPPING_FOLDER}")
 
     def _read(self, channel: Channel, table: str) -> DataFrame:
         return read_output(self.spark, f"{self.folder}/{channel.name}/{table}")
@@ -140,8 +149,9 @@ def stage(config: Config, spark: SparkSession, inputs: RawInputs, folder: str) -
     """Read every raw table of the channels and the customer mapping once, and write what all dates share."""
     zone = config.feature_pipeline.common.timezone
     mappings = inputs.mappings()
-    counts = {}
-    mapping = _staged(sources.read_table(spark, inputs.customer_mapping, zone), f"{folder}/customer_mapping")
+    counts, mapping_metrics = {}, RowMetrics()
+    staged = _staged(sources.read_with_raw(spark, inputs.customer_mapping, zone), f"{folder}/{_MAPPING_FOLDER}")
+    mapping = with_mapping_reason(staged)
     for name in inputs.orders:
         place = f"{folder}/{name}"
         channel = channel_of(name, config.feature_pipeline.common.business_day_minutes)
@@ -159,11 +169,13 @@ def stage(config: Config, spark: SparkSession, inputs: RawInputs, folder: str) -
         _staged(per_order, f"{place}/lines_per_order")
         found = metrics.counts("lines")
         counts[name] = found[READ], found[Reason.BAD_RECORD]
-        _staged(customer_keys(keyed_customers(mapping, channel)), f"{place}/customers")
+        known = observe_mapping(mapping, mapping_metrics) if name == inputs.first_channel else mapping
+        _staged(customer_keys(keyed_customers(known, channel)), f"{place}/customers")
         if name in inputs.queries:
             _staged(query_keys(sources.read_table(spark, inputs.queries[name], zone)), f"{place}/queries")
         log.info("%s: staged", name)
-    return StagedReader(spark, folder, counts, frozenset(inputs.queries))
+    account = mapping_account(mapping_metrics.counts(MAPPING))
+    return StagedReader(spark, folder, counts, (inputs.first_channel, account), frozenset(inputs.queries))
 
 
 def _staged(rows: DataFrame, path: str) -> DataFrame:
