@@ -29,6 +29,8 @@ AS_SPARK_READS_THEM = {
     '""': (None, None, None, None),
     '19,"a" "b",c': ("19", '"a" "b"', "c", None),
     '21,,"': ("21", None, '"', None),
+    '24,"q", r \t': ("24", "q", "r", None),
+    '25," q ",  ': ("25", " q ", None, None),
     "22,short": ("22", "short", None, None),
     "23,a,b,long": ("23", "a", "b", "long"),
 }

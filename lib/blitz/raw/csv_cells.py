@@ -1,7 +1,8 @@
 """CSV bytes to Arrow columns of text, cell by cell as Spark's reader reads them (docs/contract.md, sections 2 and 9).
 
 Each line is a record. Lines without quotes, and lines whose quotes enclose entire cells, go through Arrow's parser;
-the few others (too many or too few cells, stray quotes) are parsed one by one, by the same rules as in Spark.
+the few others (too many or too few cells, stray quotes, quotes together with blanks around a cell) are parsed one by
+one, by the same rules as in Spark.
 """
 
 import csv
@@ -21,8 +22,9 @@ FILE = "_file"  # the file that a row comes from
 CHUNK = 8 << 20
 _BLANK = "".join(map(chr, range(33)))  # what Spark trims around a cell
 _BLANK_BYTES = _BLANK.encode()
-# Each cell is enclosed in quotes or has none; SEP is the separator.
-_REGULAR = r'^(?:[^"SEP]*|"(?:[^"]|"")*")(?:[SEP](?:[^"SEP]*|"(?:[^"]|"")*"))*$'
+# A cell without quotes or blanks around it, or one enclosed in quotes; SEP is the separator.
+_REGULAR_CELL = r'(?:(?:[^"SEP\x00-\x20](?:[^"SEP]*[^"SEP\x00-\x20])?)?|"(?:[^"]|"")*")'
+_REGULAR = f"^{_REGULAR_CELL}(?:[SEP]{_REGULAR_CELL})*$"
 
 
 def cell_names(width: int) -> list[str]:
