@@ -16,13 +16,13 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(CHECKOUT / "lib"))
 
 import pyarrow.parquet as pq  # noqa: E402
+from pyspark.sql.pandas.types import from_arrow_schema  # noqa: E402
 
 from blitz.raw import specs as tables  # noqa: E402
 from blitz.raw.specs import Kind, TableSpec  # noqa: E402
 from docs_meanings import FAMILIES, INPUTS, RAW  # noqa: E402
 
 PAGE = CHECKOUT / "docs/data.md"
-SPARK_TYPES = {"integer": "int", "long": "bigint"}
 READ_AS = {
     Kind.ID: "bigint",
     Kind.CODE: "string",
@@ -37,16 +37,10 @@ _PART = re.compile(r"(<!-- columns: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def schema_of(folder: str) -> dict[str, str]:
-    """The columns of a published Parquet table and their Spark types, as its files hold them."""
+    """The columns of a published Parquet table and their Spark types, whichever engine wrote it."""
     file = sorted(Path(folder).glob("*.parquet"))[0]
-    text = pq.read_schema(file).metadata[b"org.apache.spark.sql.parquet.row.metadata"]
-    return {field["name"]: _type_name(field["type"]) for field in json.loads(text)["fields"]}
-
-
-def _type_name(kind: str | dict[str, Any]) -> str:
-    if isinstance(kind, dict):
-        return f"{kind['type']}<{_type_name(kind['elementType'])}>"
-    return SPARK_TYPES.get(kind, kind)
+    schema = from_arrow_schema(pq.read_schema(file), prefer_timestamp_ntz=True)
+    return {field.name: field.dataType.simpleString() for field in schema.fields}
 
 
 def outputs(config: Mapping[str, Any]) -> dict[str, dict[str, str]]:

@@ -5,6 +5,9 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import pytest
+
+pytestmark = pytest.mark.engines
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
