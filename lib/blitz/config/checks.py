@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator
 
 from blitz.config.models import (
-    BUILT_IN_SEGMENTS,
     CHANNEL_SECTIONS,
     DEFAULT_BINS,
     DEFAULT_LABELS,
@@ -18,6 +17,7 @@ from blitz.config.models import (
 )
 from blitz.config.paths import check_paths
 from blitz.config.values import Problem, did_you_mean, dig, is_number, join_path, nearest, parse_date, parsed, show
+from blitz.segmentation.rules import default_rules, segment_names
 from blitz.spark.settings import problem_of
 
 _PLAN, _CAPPED = "segmentation.micro_plan", "segmentation.cap_segments"
@@ -51,7 +51,7 @@ def check_config(tree: object) -> Iterator[Problem]:
         yield from _check_columns(tree)
         yield from _check_plan(tree)
         if dig(tree, "segmentation.rules_path") is None:
-            yield from check_segments(tree, BUILT_IN_SEGMENTS)
+            yield from check_segments(tree, segment_names(default_rules()))
         yield from _check_quantiles(tree)
     yield from _check_pins(tree)
     yield from _check_spark(tree)

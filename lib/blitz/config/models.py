@@ -31,11 +31,6 @@ MODEL_KEYS = "segment_*_model"
 DEFAULT_BINS = (0.0, 35.0, 100.0, 175.0, 250.0, 325.0, 400.0, 600.0, 100000.0)
 DEFAULT_LABELS = ("Add_ons", "Economy", "Value", "Mid_Tier", "Premium", "Indulgence", "Ultimate", "Group")
 DEFAULT_CAP_SEGMENTS = ("Seg1_5_6", "Seg_6_15_10", "Seg15_plus_9")
-BUILT_IN_SEGMENTS = (
-    *(f"Seg1_5_{number}" for number in range(1, 9)),
-    *(f"Seg_6_15_{number:02d}" for number in range(1, 11)),
-    *(f"Seg15_plus_{number}" for number in range(1, 10)),
-)
 
 _T = TypeVar("_T")
 Name = Annotated[str, StringConstraints(min_length=1)]
