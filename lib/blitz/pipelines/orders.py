@@ -19,7 +19,7 @@ from blitz.publish.tables import publish, read_output
 from blitz.raw.channels import CHANNELS, USER_CHANNEL, Channel, channel_of
 from blitz.raw.inputs import RawInputs, raw_inputs
 from blitz.raw.mappings import Mappings, category_table, choice_table, store_table
-from blitz.raw.rejections import rejections
+from blitz.raw.rejections import half_records, rejections
 from blitz.raw.tables import RawTable
 from blitz.spark.session import configure
 
@@ -142,9 +142,11 @@ class OrderFeaturePipeline:
     def check_rejected(self, reader: Reader, accounts: Sequence[Account], raw: Mapping[str, RawTable]) -> str | None:
         """Publish the rejected rows of the accounts to the quarantine; returns its path, None where there are none.
 
-        Raises BlitzError where more rows of a table are rejected than ``run.max_rejected_fraction`` allows.
+        Raises BlitzError where more rows of a table are rejected than ``run.max_rejected_fraction`` allows, and where
+        any of them is the rest of a record, whose first half looks like a record of its own.
         """
         quarantine = self._quarantine(reader, accounts)
+        self._refuse_half_records(quarantine)
         self._refuse_too_many_rejected(accounts, quarantine, raw)
         return quarantine
 
@@ -175,6 +177,14 @@ class OrderFeaturePipeline:
             return None
         publish(reduce(DataFrame.unionByName, frames), path, fmt="parquet", run_id=self.context.run_id)
         return path
+
+    def _refuse_half_records(self, quarantine: str | None) -> None:
+        found = half_records(read_output(self.spark, quarantine)) if quarantine else []
+        if found:
+            raise BlitzError(
+                f"{self.channel.name}: rows are the rest of a record with a line break inside quotes; nothing was "
+                "published. Set instore.multi_line to true, or mend the files" + "".join(f"\n  - {f}" for f in found)
+            )
 
     def _refuse_too_many_rejected(
         self, accounts: Sequence[Account], quarantine: str | None, raw: Mapping[str, RawTable]

@@ -38,14 +38,34 @@ def is_skipped(group: FileGroup) -> Column:
 
 
 def is_damaged(group: FileGroup) -> Column:
-    """Whether a line has more values than the header."""
-    return _any_present([_present(name) for name in EXTRA])
+    """Whether a line has more values than the header, or is the rest of a record that began in the line before."""
+    has_extra = _any_present([_present(name) for name in EXTRA])
+    return has_extra if group.multi_line else has_extra | _closes_quote(group)
 
 
-def is_broken(cell: Column) -> Column:
-    """Whether a cell of a rejected row begins or ends with a quote that has no other: its record has several lines."""
-    quotes = F.length(cell) - F.length(F.translate(cell, '"', ""))
-    return F.coalesce((quotes % 2 == 1) & cell.rlike('^"|"$'), F.lit(False))
+def continues_record(group: FileGroup) -> Column:
+    """Whether a rejected line is the rest of a record that began in the line before, inside quotes.
+
+    It closes that quote in its first cell; or the quote is the first sign of the line, so that it seems to open one and
+    all that follows is in the first cell.
+    """
+    if group.multi_line:
+        return F.lit(False)
+    others = [F.col(f"c{at}") for at in range(1, group.width)]
+    has_separator = F.coalesce(F.contains(F.col("c0"), F.lit(group.separator)), F.lit(False))
+    return _closes_quote(group) | (has_separator & ~_any_present(others) if others else F.lit(False))
+
+
+def _closes_quote(group: FileGroup) -> Column:
+    """Whether the first cell ends with a quote that it does not open.
+
+    An inch sign does so as well. So where the cell is not read, the line must be short, as the rest of a record is.
+    """
+    first = F.col("c0")
+    ends = F.coalesce(first.endswith('"'), F.lit(False))
+    closes = ends & ((F.length(first) - F.length(F.translate(first, '"', ""))) % 2 == 1)
+    is_read = any(column.position == 0 for column in group.columns)
+    return closes if is_read else closes & F.col(f"c{group.width - 1}").isNull()
 
 
 def _present(name: str) -> Column:

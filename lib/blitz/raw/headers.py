@@ -43,12 +43,16 @@ def csv_header(path: str, wanted: Collection[str], allow_wide: bool = False) -> 
     """The first line that has a value, split by the separator that gives most of the ``wanted`` names.
 
     Returns None for a file without such a line: it is empty. Raises UnicodeError naming an encoding other than UTF-8;
-    with ``allow_wide``, UTF-16 and UTF-32 with a byte order mark are read.
+    with ``allow_wide``, UTF-16 and UTF-32 with a byte order mark are read. Raises EOFError for a short file whose
+    compressed data is cut off, zlib.error for one that is not compressed.
     """
     head = storage.read_bytes(path, limit=HEADER_BYTES)
     is_complete = len(head) < HEADER_BYTES
     if path.lower().endswith(".gz"):
-        head = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(head, HEADER_BYTES)
+        unzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        head = unzip.decompress(head, HEADER_BYTES)
+        if is_complete and not unzip.eof and not unzip.unconsumed_tail:
+            raise EOFError("the compressed data is cut off; copy the file again")
         is_complete = False
     wide = next((name for mark, name in _WIDE.items() if head.startswith(mark)), None)
     if wide and not allow_wide:

@@ -18,13 +18,17 @@ def parquet_columns(path: str) -> tuple[list[RawColumn], int]:
             file.schema.column(at).path: file.schema.column(at).physical_type for at in range(len(file.schema.names))
         }
         rows = file.metadata.num_rows
-    return [RawColumn(f.name, *_physical(f.type, physical.get(f.name, ""))) for f in schema], rows
+    return [_column(field, physical.get(field.name, "")) for field in schema], rows
+
+
+def _column(field: pa.Field, stored: str) -> RawColumn:
+    is_dictionary = pa.types.is_dictionary(field.type)
+    kind = field.type.value_type if is_dictionary else field.type
+    return RawColumn(field.name, *_physical(kind, stored), is_dictionary=is_dictionary)
 
 
 def _physical(kind: pa.DataType, stored: str) -> tuple[str, str]:
     """(physical type, Spark DDL type that reads it without loss) of an Arrow type."""
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
     if pa.types.is_timestamp(kind):
         if stored == "INT96":
             return "instant", "timestamp"

@@ -62,10 +62,11 @@ def _read_with_spark(spark: SparkSession, group: FileGroup, file: FileColumn | N
 
 
 def _read_with_sail(spark: SparkSession, group: FileGroup, file: FileColumn | None) -> RawCells:
-    """Nanoseconds are read as timestamps where Sail reads, as their integer where this package does."""
+    """Nanoseconds are read as timestamps where Sail reads, as their integer where this package does. Sail cannot read
+    columns of categories as what they are."""
     from blitz.raw.sail_sources import from_source  # needs pyspark 4, which Sail does anyway
 
-    if group.format == "csv" or file:
+    if group.format == "csv" or file or any(column.is_dictionary for column in group.columns):
         return RawCells(from_source(spark, group, file), group)
     group = replace(group, columns=tuple(_as_timestamp(column) for column in group.columns))
     return RawCells(read_parquet(spark, group.paths, _ddl(group)), group)

@@ -5,16 +5,15 @@ from dataclasses import replace
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from blitz.raw import csv_lines
 from blitz.raw.specs import Field, Kind
 from blitz.raw.tables import FileGroup, RawColumn, RawTable
 from blitz.raw.typed_columns import TypedColumns
+from blitz.raw.typed_rows import CONTINUES
 from blitz.spark.columns import quoted
 
 MOST_LINES = 8
 _SHAPE_LENGTH = 40
 _NO_COLUMN = ""  # the line as a whole
-_OPEN_QUOTE = '"'
 _WHAT = {
     Kind.ID: "not a whole number",
     Kind.CODE: "a code that lost digits in a spreadsheet; export the column as text",
@@ -26,6 +25,7 @@ _WHAT = {
 def rejections(quarantine: DataFrame, table: RawTable, timezone: str) -> list[str]:
     """A line per file and column with a value that cannot be read: the reason, how many rows, the shape of an example
     (digits as 9, letters as a) and the config key that would read it, where there is one; the most frequent first.
+    Without the rows of ``half_records``.
 
     Args:
         quarantine: the rejected rows of the table, as ``read_rejected`` returns them.
@@ -36,7 +36,8 @@ def rejections(quarantine: DataFrame, table: RawTable, timezone: str) -> list[st
     schema = ", ".join(f"{quoted(column.name)} string" for column in columns)
     group = FileGroup("json", columns, 0)
     typed = TypedColumns(replace(table, groups=(group,)), timezone)
-    cells = quarantine.select("file", F.from_json("raw", schema).alias("cells")).select("file", "cells.*")
+    records = quarantine.where(~_continues_record())
+    cells = records.select("file", F.from_json("raw", schema).alias("cells")).select("file", "cells.*")
     rows = typed.staged(cells, group)
     column, shape = _first_problem(typed, group)
     counted = rows.select("file", column.alias("column"), shape.alias("shape")).groupBy("file", "column")
@@ -45,6 +46,17 @@ def rejections(quarantine: DataFrame, table: RawTable, timezone: str) -> list[st
     lines = [_line(table, row["file"], row["column"], row["rows"], row["shape"]) for row in most_first[:MOST_LINES]]
     more = len(most_first) - MOST_LINES
     return [*lines, f"and {more} more columns or files"] if more > 0 else lines
+
+
+def half_records(quarantine: DataFrame) -> list[str]:
+    """A line per file with rejected rows that are the rest of a record: the file and how many rows."""
+    rest = quarantine.where(_continues_record())
+    found = rest.groupBy("file").agg(F.count(F.lit(1)).alias("rows")).orderBy("file").collect()
+    return [f"{row['file']}: {row['rows']:,} row{'s' * (row['rows'] != 1)}" for row in found]
+
+
+def _continues_record() -> Column:
+    return F.coalesce(F.get_json_object("raw", f"$.{CONTINUES}") == "true", F.lit(False))
 
 
 def _physical(table: RawTable, name: str) -> str:
@@ -56,10 +68,6 @@ def _physical(table: RawTable, name: str) -> str:
 def _first_problem(typed: TypedColumns, group: FileGroup) -> tuple[Column, Column]:
     """The first column of a row that cannot be read, and the shape of its cell."""
     column, shape = F.when(F.lit(False), ""), F.when(F.lit(False), "")
-    for raw in group.columns:
-        cell = F.col(quoted(raw.cell))
-        is_broken = csv_lines.is_broken(cell)
-        column, shape = column.when(is_broken, F.lit(_OPEN_QUOTE + raw.name)), shape.when(is_broken, _shape(cell))
     for name, is_wrong, cell in typed.problems(group):
         column, shape = column.when(is_wrong, F.lit(name)), shape.when(is_wrong, _shape(cell))
     return column.otherwise(_NO_COLUMN), shape
@@ -74,9 +82,6 @@ def _line(table: RawTable, file: str, column: str, rows: int, shape: str | None)
     count = f"{rows:,} row" + "s" * (rows != 1)
     if column == _NO_COLUMN:
         return f"{file}: {count} with more values than the header has columns; quote the values that have a separator"
-    if column.startswith(_OPEN_QUOTE):
-        what = "a record that goes on in the next line inside quotes; set instore.multi_line to true"
-        return f"{file}: column {column[1:]!r}, {count}: {what} (it looks like {shape})"
     field = next(field for field in table.spec.fields if field.name == column)
     what = _what(table, field) if shape else "missing"
     return f"{file}: column {column!r}, {count}: {what}" + (f" (it looks like {shape})" if shape else "")

@@ -3,7 +3,9 @@
 The options of both name the files and columns; blitz.raw.readers sets them.
 """
 
+import gzip
 import json
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -123,7 +125,12 @@ class _CsvReader(DataSourceReader):
         return [part for path in self.request.paths for part in _ranges(path, sizes.get(path, 0))]
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
-        path, start, end = partition.value
+        try:
+            yield from self._read(*partition.value)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise OSError(f"{partition.value[0]}: {error}; copy the file again") from error
+
+    def _read(self, path: str, start: int, end: int | None) -> Iterator[pa.RecordBatch]:
         with storage.open_input(path) as source:
             content = unzipped(source) if _is_gzip(path) else source
             if self.request.multi_line:

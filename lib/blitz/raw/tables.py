@@ -12,7 +12,8 @@ class RawColumn:
     """A column of a file: its name in the spec, physical type, Spark DDL type to read it with, place in a CSV line.
 
     ``source`` is its name in the file where that differs in letter case or outer blanks; ``constant`` the value that
-    the file's folder gives it (``platform=android/``), where it is in no file.
+    the file's folder gives it (``platform=android/``), where it is in no file. ``is_dictionary``: a Parquet column of
+    categories, as pandas and Arrow write them.
     """
 
     name: str
@@ -21,6 +22,7 @@ class RawColumn:
     position: int | None = None
     source: str | None = None
     constant: str | None = None
+    is_dictionary: bool = False
 
     @property
     def cell(self) -> str:

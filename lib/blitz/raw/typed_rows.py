@@ -16,6 +16,7 @@ from blitz.raw.readers import FileColumn, cell_of, raw_cells
 from blitz.raw.tables import FileGroup, RawTable
 from blitz.raw.typed_columns import TypedColumns
 
+CONTINUES = "_continues_record"  # in the raw values of a rejected row: whether csv_lines.continues_record holds
 # The columns of the rows of a group: given the table's types, the group, and why a row is rejected.
 Select = Callable[[TypedColumns, FileGroup, Column], list[Column]]
 
@@ -76,5 +77,8 @@ def _read(spark: SparkSession, table: RawTable, timezone: str, file: FileColumn 
 
 
 def _raw(group: FileGroup) -> Column:
-    """The raw values of a row as JSON text."""
-    return F.to_json(F.struct(*[cell_of(column).alias(column.name) for column in group.columns]))
+    """The raw values of a row as JSON text; CONTINUES is in it for the rest of a record."""
+    cells = [cell_of(column).alias(column.name) for column in group.columns]
+    if group.format == "csv":
+        cells.append(F.when(csv_lines.continues_record(group), True).alias(CONTINUES))
+    return F.to_json(F.struct(*cells))

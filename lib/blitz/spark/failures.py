@@ -7,6 +7,7 @@ _TASK_CAUSE = re.compile(r"most recent failure: Lost task .*?\): (\S.*)$", re.MU
 _PYTHON_CAUSE = re.compile(r"^\s*(?:\w+\.)*(\w+(?:Error|Exception)\b.*)$", re.MULTILINE)
 _JAVA_ERROR = re.compile(r"^: (\S.*)$", re.MULTILINE)  # the line after "An error occurred while calling …"
 _PACKAGE = re.compile(r"^(?:[a-z][\w$]*\.)+(?=[A-Z])")
+_FILE = re.compile(r"rror while reading file (\S+?)\.?(?=\s|$)", re.MULTILINE)  # the innermost cause names none
 _LONGEST = 300
 _WAYS_OUT = {
     "No space left on device": "free space where Spark keeps its files (spark.local.dir) and where the outputs go",
@@ -28,6 +29,9 @@ def reason(error: BaseException) -> str:
     text = str(error)
     cause = _innermost(text) or (text.strip().splitlines() or [""])[0]
     line = _PACKAGE.sub("", cause.strip())[:_LONGEST]
+    file = _FILE.search(text)
+    if file and file[1] not in line:
+        line = f"{line} ({file[1]})"
     if not re.match(r"\w+(Error|Exception)\b", line):
         line = f"{type(error).__name__}: {line}"
     way_out = next((out for sign, out in _WAYS_OUT.items() if sign in text), None)
