@@ -35,7 +35,7 @@ def output_paths(config: dict[str, Any]) -> dict[str, str]:
     """Where each step of a config publishes."""
     features, seg = config["feature_pipeline"], config["segmentation"]
     return {
-        **{name: features[name]["output_path"] for name in ("ownapp", "swiggy", "instore")},
+        **{name: features[name]["output_path"] for name, key in KEYS.items() if key[0] == "order_id"},
         "customers": features["customer"]["output_path"],
         "segments": seg["output_segments_path"],
         "microsegments": seg["output_microsegments_path"],

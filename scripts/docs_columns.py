@@ -19,6 +19,7 @@ import pyarrow.parquet as pq  # noqa: E402
 from pyspark.sql.pandas.types import from_arrow_schema  # noqa: E402
 
 from blitz.raw import specs as tables  # noqa: E402
+from blitz.raw.channels import CHANNELS  # noqa: E402
 from blitz.raw.specs import Kind, TableSpec  # noqa: E402
 from docs_meanings import FAMILIES, INPUTS, RAW  # noqa: E402
 
@@ -46,7 +47,7 @@ def schema_of(folder: str) -> dict[str, str]:
 def outputs(config: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """The schemas of a run's outputs by step."""
     features, segmentation = config["feature_pipeline"], config["segmentation"]
-    paths = {name: features[name]["output_path"] for name in ("ownapp", "swiggy", "instore")}
+    paths = {name: features[name]["output_path"] for name in CHANNELS}
     paths |= {
         "customers": features["customer"]["output_path"],
         "segments": segmentation["output_segments_path"],
@@ -100,7 +101,7 @@ def written(page: str, config: Mapping[str, Any]) -> str:
 
     def part(match: re.Match[str]) -> str:
         name = match[2]
-        if name == "swiggy" and schemas["swiggy"] == schemas["ownapp"]:
+        if name in CHANNELS and name != "ownapp" and schemas[name] == schemas["ownapp"]:
             text = "The same columns and types as the own-app order features.\n"
         else:
             text = output_part(name, schemas[name]) if name in schemas else input_part(name)

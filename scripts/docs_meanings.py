@@ -178,7 +178,7 @@ FAMILIES: dict[str, list[Family]] = {
         ("unique_category_base_products_count", "", "categories", "how many"),
         ("unique_dri_categories_in_order", "", "", "driver categories of all orders, sorted"),
         ("unique_dri_category_count", "", "categories", "how many"),
-        ("(omnichannel|ownapp|swiggy|instore)_order_count", "{channel}_order_count", ORDERS, "all, and per channel; 0 where none"),
+        ("[a-z]+_order_count", "{channel}_order_count", ORDERS, "all, and per channel; 0 where none"),
         ("omnichannel_week(end|day)_order_count", "omnichannel_week…_order_count", ORDERS, "on local Saturdays and Sundays; on other days"),
         ("omnichannel_aov", "", RUPEES, "mean `total_price`"),
         ("omnichannel_avg_discount", "", RUPEES, "mean `discounted_price`"),

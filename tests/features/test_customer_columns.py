@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 
 from blitz.accounts import RowMetrics
 from blitz.features.customers import CustomerSettings, customer_accounts, customer_features
+from blitz.raw.channels import CHANNELS
 from blitz.raw.menu import Category, Menu
 
 MENU = Menu(
@@ -54,7 +55,7 @@ def computed(spark):
     """Compute the customer features; returns the rows by customer and the accounts by table."""
 
     def compute(ownapp=(), swiggy=(), instore=()):
-        given = {"ownapp": ownapp, "swiggy": swiggy, "instore": instore}
+        given = {**dict.fromkeys(CHANNELS, ()), "ownapp": ownapp, "swiggy": swiggy, "instore": instore}
         metrics = RowMetrics()
         frames = {name: orders(spark, name, rows) for name, rows in given.items()}
         rows = customer_features(frames, SETTINGS, metrics).collect()

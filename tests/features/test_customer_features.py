@@ -6,6 +6,7 @@ from itertools import combinations
 import pytest
 
 from blitz.pipelines import CustomerFeaturePipeline, OrderFeaturePipeline
+from blitz.raw.channels import CHANNELS
 from world import World
 
 DAYPARTS = ["Breakfast", "Lunch", "Evening", "Dinner", "Late Night"]
@@ -19,7 +20,7 @@ def world(tmp_path):
 def run(spark, world):
     """{algonomy_id: row} and the result of the step."""
     config = world.config()
-    for channel in ("ownapp", "swiggy", "instore"):
+    for channel in CHANNELS:
         OrderFeaturePipeline(config, channel, spark).run()
     result = CustomerFeaturePipeline(config, spark).publish()
     table = spark.read.parquet(result.output.path)
@@ -65,7 +66,7 @@ def test_orders_of_the_run_date_and_later_do_not_count(spark, world):
     world.order(id=3, customer="b", order_placed_datetime=utc("2025-07-01 00:00:00"))
     world.common["current_run_date"] = "2025-08-01"
     config = world.config()
-    for channel in ("ownapp", "swiggy", "instore"):
+    for channel in CHANNELS:
         OrderFeaturePipeline(config, channel, spark).run()
     config["feature_pipeline"]["common"]["current_run_date"] = "2025-07-01"
     rows = {row["algonomy_id"]: row for row in CustomerFeaturePipeline(config, spark).run().collect()}

@@ -198,7 +198,9 @@ def test_a_refresh_without_changes_leaves_the_output_and_the_copies(world_in_jul
 def test_since_limits_what_a_rewritten_file_can_change(spark, world_in_july, tmp_path):
     world, body = world_in_july.world, world_in_july.body
     path = world.root / "raw/ownapp/orders/part.parquet"  # an export that writes the same file again
-    World._parquet(path.parent, [*world.ownapp, ORDER | {"id": 8, "order_placed_datetime": "2025-06-22"}], ORDER)
+    World._parquet(
+        path.parent, [*world.orders["ownapp"], ORDER | {"id": 8, "order_placed_datetime": "2025-06-22"}], ORDER
+    )
     since = refreshed(spark, body, "2025-07-01", since="2025-06-01")
     assert since["ownapp"]["computed"] == "changed" and since["ownapp"]["months_rewritten"] == ["2025-06"]
     kept = {

@@ -5,6 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from blitz.raw.channels import CHANNELS
+
 ORDER = {
     "id": 1, "order_no": "O1", "user_id": 10, "business_model_id_id": 1, "store_id_id": 100, "store_name": " Main ",
     "order_placed_datetime": "2025-01-06 07:00:00", "order_delivery_datetime": None, "schedule_datetime": None,
@@ -35,6 +37,7 @@ MENU = [  # item id, product code, base category, driver category
     ("505", "P5", "Exclude", "Other"),
     ("506", "P6", "Coffee", None),
 ]
+DELIVERY = [name for name, channel in CHANNELS.items() if channel.layout == "delivery"]
 TIMES = ("order_placed_datetime", "order_delivery_datetime", "schedule_datetime", "created_at")
 
 
@@ -43,10 +46,8 @@ class World:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.ownapp: list[dict[str, Any]] = []
-        self.ownapp_lines: list[dict[str, Any]] = []
-        self.swiggy: list[dict[str, Any]] = []
-        self.swiggy_lines: list[dict[str, Any]] = []
+        self.orders: dict[str, list[dict[str, Any]]] = {name: [] for name in DELIVERY}
+        self.lines: dict[str, list[dict[str, Any]]] = {name: [] for name in DELIVERY}
         self.instore: list[dict[str, Any]] = []
         self.instore_lines: list[dict[str, Any]] = []
         self.queries: list[int] = []
@@ -64,16 +65,16 @@ class World:
         self.customer: dict[str, Any] = {}
 
     def order(self, channel: str = "ownapp", customer: str | None = "0007", **values: Any) -> dict[str, Any]:
-        """One own-app or Swiggy order; its customer goes to the mapping under the order's id."""
+        """One order of a delivery channel; its customer goes to the mapping under the order's id."""
         row = {**ORDER, **values}
-        getattr(self, channel).append(row)
+        self.orders[channel].append(row)
         if customer is not None:
             self.customers.append((customer, str(row["id"]), None, None))
         return row
 
     def line(self, channel: str = "ownapp", **values: Any) -> None:
-        """One line of an own-app or Swiggy order."""
-        getattr(self, f"{channel}_lines").append({**LINE, **values})
+        """One line of such an order."""
+        self.lines[channel].append({**LINE, **values})
 
     def bill(self, customer: str | None = "0007", **values: Any) -> None:
         """One in-store order; its customer goes to the mapping under invoice, date and store."""
@@ -89,9 +90,9 @@ class World:
     def config(self) -> dict[str, Any]:
         """Write the raw files and return the config that reads them."""
         raw, out = self.root / "raw", self.root / "out"
-        for name in ("ownapp", "swiggy"):
-            self._parquet(raw / name / "orders", getattr(self, name), ORDER)
-            self._parquet(raw / name / "lines", getattr(self, f"{name}_lines"), LINE)
+        for name in DELIVERY:
+            self._parquet(raw / name / "orders", self.orders[name], ORDER)
+            self._parquet(raw / name / "lines", self.lines[name], LINE)
         self._parquet(raw / "queries", [{"order_id": each} for each in self.queries], {"order_id": 1})
         self._csv(raw / "instore/orders.csv", [r.values() for r in self.instore], list(INSTORE_ORDER))
         self._csv(raw / "instore/lines.csv", [r.values() for r in self.instore_lines], list(INSTORE_LINE))
@@ -123,8 +124,7 @@ class World:
 
         return {
             "feature_pipeline": {
-                "ownapp": app("ownapp"),
-                "swiggy": app("swiggy"),
+                **{name: app(name) for name in DELIVERY},
                 "instore": {
                     "orders_file_pattern": f"{raw}/instore/order*.csv",
                     "order_items_file_pattern": f"{raw}/instore/line*.csv",

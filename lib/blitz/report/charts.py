@@ -19,6 +19,7 @@ _COLOURS = {
     "c1": "#010104",
     "c2": "#010105",
     "c3": "#010106",
+    "c4": "#010107",
 }
 _WIDTH = 400.0  # points; readable on a phone without zooming
 _FONT = 11.5

@@ -21,28 +21,19 @@ from blitz.raw.typed_rows import read_table
 
 SMALL = 256 * 1024 * 1024  # bytes of raw lines that are read by default
 MAX_ITEMS = 20
-APP_ITEM_NAMES = TableSpec(
-    "lines", (Field("item_id_id", Kind.ID), Field("item_name", Kind.TEXT), Field("promo_item", Kind.FLAG))
-)
-INSTORE_ITEM_CODES = TableSpec("lines", (Field("ProductCode", Kind.CODE),))
+_ITEM_COLUMNS = {  # of the raw lines, by the channel's layout
+    "delivery": TableSpec(
+        "lines", (Field("item_id_id", Kind.ID), Field("item_name", Kind.TEXT), Field("promo_item", Kind.FLAG))
+    ),
+    "store": TableSpec("lines", (Field("ProductCode", Kind.CODE),)),
+}
 
 
 def unmapped_items(spark: SparkSession, config: FeaturePipeline, most_bytes: int | None = SMALL) -> dict[str, Any]:
     """``bytes`` of the raw lines, and ``rows``: per channel the MAX_ITEMS items with the most lines (no promotions)
     that have no driver category: ``channel``, ``item``, ``name``, ``lines``. ``rows`` is None above ``most_bytes``."""
-    tables = dict(
-        zip(
-            CHANNELS,
-            resolve(
-                [
-                    (APP_ITEM_NAMES, config.ownapp.order_items_data_path),
-                    (APP_ITEM_NAMES, config.swiggy.order_items_data_path),
-                    (INSTORE_ITEM_CODES, config.instore.order_items_file_pattern),
-                ]
-            ),
-            strict=True,
-        )
-    )
+    sources = [(_ITEM_COLUMNS[channel.layout], config.channel(name).lines_path) for name, channel in CHANNELS.items()]
+    tables = dict(zip(CHANNELS, resolve(sources), strict=True))
     size = sum(info.size for table in tables.values() for info in table.files)
     if most_bytes is not None and size > most_bytes:
         return {"bytes": size, "rows": None}
