@@ -1,4 +1,4 @@
-"""Sample raw data in the users' layout, and a model for every plan of their config."""
+"""Write sample raw data in the users' layout, and a model for every plan item of their config."""
 
 import argparse
 import sys

@@ -48,4 +48,4 @@ def test_errors_of_a_java_that_does_not_start_are_shown(conf):
     done = export(conf, SPARK_SUBMIT_OPTS="-XX:+UseSerialGC -XX:+UseParallelGC")
     assert done.returncode == 1
     assert "Multiple garbage collectors selected" in done.stdout + done.stderr
-    assert done.stderr.splitlines()[-1].startswith("export: failed: Spark does not start; check the config's spark")
+    assert done.stderr.splitlines()[-1].startswith("export: failed: Spark could not start; check the config's spark")

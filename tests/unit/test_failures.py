@@ -47,7 +47,10 @@ ValueError: 3 features, not 2
         (Py4JJavaError(NESTED), "ParquetDecodingException: Can not read value at 0"),
         (Py4JJavaError(PLAIN), "SparkException: Could not parse Master URL: 'x'; set spark.master to local[*]"),
         (PythonException(WORKER), "ValueError: 3 features, not 2"),
-        (Py4JNetworkError("Answer from Java side is empty"), "Spark's own process ended, killed or out of memory"),
+        (
+            Py4JNetworkError("Answer from Java side is empty"),
+            "the Spark process ended: it was killed or ran out of memory",
+        ),
         (KeyError("x"), "KeyError: 'x'"),
         (ValueError(), "ValueError: "),
         (ValueError("one\ntwo"), "ValueError: one"),

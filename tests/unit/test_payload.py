@@ -155,7 +155,7 @@ def gadget(text):
         (b"(dp0\n.", "protocol 0"),
         (b"", "truncated"),
         (b"not a pickle", "damaged"),
-        (gadget(b"}.") + b"more", "behind the pickle's end"),
+        (gadget(b"}.") + b"more", "after the end of the pickle"),
     ],
 )  # fmt: skip
 def test_opcodes_that_no_payload_needs_are_refused(data, message):

@@ -23,7 +23,7 @@ def add_config_arguments(parser: argparse.ArgumentParser, with_as_of: bool = Tru
 
 def add_engine(parser: argparse.ArgumentParser) -> None:
     """Add ``--engine``."""
-    text = "what executes the job, overrides run.engine: Spark, or Sail in this process without Java"
+    text = "engine of the job, overrides run.engine: Spark, or Sail (in this process, without Java)"
     parser.add_argument("--engine", choices=ENGINES, help=text)
 
 

@@ -183,7 +183,7 @@ class OrderFeaturePipeline:
         if found:
             raise BlitzError(
                 f"{self.channel.name}: rows are the rest of a record with a line break inside quotes; nothing was "
-                "published. Set instore.multi_line to true, or mend the files" + "".join(f"\n  - {f}" for f in found)
+                "published. Set instore.multi_line to true, or correct the files" + "".join(f"\n  - {f}" for f in found)
             )
 
     def _refuse_too_many_rejected(

@@ -197,7 +197,7 @@ class _Lease:
             except PublishError:
                 return  # `lost` is set: the run stops before its swap
             except BlitzError as error:
-                _log.warning("heartbeat failed, will try again: %s", error)
+                _log.warning("heartbeat failed, retrying: %s", error)
 
     def release(self) -> None:
         if not self.lost:

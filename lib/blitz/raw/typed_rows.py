@@ -1,4 +1,4 @@
-"""Raw files to typed rows: the only reader of raw data (contract: inputs, accounts).
+"""Raw files to typed rows: the only reader of raw data (docs/contract.md, sections 2 and 8).
 
 Every row is read with the types that its file holds, and cast without losing it: a row whose key is missing or whose
 numbers cannot be read carries the reason ``bad_record``, one without a time ``bad_timestamp``.

@@ -148,7 +148,7 @@ def _no_customer_rise(channel: str, orders: Account, gates: Gates, before: Mappi
     account = next((each for each in (before or {}).get("accounts", []) if each["table"] == "orders"), None)
     if account is None:
         return Verdict(
-            gate, SKIPPED, f"{channel}: no previous manifest: nothing to compare orders without a customer with"
+            gate, SKIPPED, f"{channel}: no previous manifest: cannot compare the share of orders without a customer"
         )
     now = _share_without_customer(orders.kept, orders.dropped)
     then = _share_without_customer(account["kept"], account["dropped"])

@@ -51,7 +51,7 @@ def feature_columns(features: Sequence[str], loaded: Sequence[str], renames: Map
         used = {old: new for old, new in renames.items() if new in missing}
         hint = f" (renames that would give them: {used})" if used else ""
         raise InputError(
-            f"plan {plan}: the model needs {', '.join(missing)}, which the loaded columns do not give after "
+            f"plan {plan}: the model needs {', '.join(missing)}, which the loaded columns lack after "
             f"rename_dict_microsegments{hint}; check cols_to_keep, convert_to_flag and the renames"
         )
     return [source[name] for name in features]

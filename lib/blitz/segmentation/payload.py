@@ -193,7 +193,7 @@ class _Builder:
             raise self.refuse(f"{place} has no array {name}: it is not fitted")
         array = self.array(value, f"{place}.{name}", _NUMERIC).astype(np.float64)
         if not np.isfinite(array).all():
-            raise self.refuse(f"{place}.{name} holds numbers that are not finite")
+            raise self.refuse(f"{place}.{name} contains numbers that are not finite")
         return array
 
     def array(self, value: Recorded, place: str, allowed: re.Pattern[str]) -> NDArray[Any]:
@@ -210,7 +210,7 @@ class _Builder:
         if not is_shape or not isinstance(cells, (bytes, bytearray)):
             raise self.refuse(f"{place} is not an array of numbers")
         if prod(shape) * kind.itemsize != len(cells):
-            raise self.refuse(f"{place} declares shape {shape}, but holds {len(cells)} bytes")
+            raise self.refuse(f"{place} declares shape {shape}, but has {len(cells)} bytes")
         return np.frombuffer(bytes(cells), kind).reshape(shape, order="F" if is_fortran else "C")
 
     def dtype(self, value: Any, place: str, allowed: re.Pattern[str]) -> np.dtype[Any]:
@@ -218,7 +218,7 @@ class _Builder:
         if not isinstance(value, Recorded) or value.name != pickles.DTYPE or not isinstance(text, str):
             raise self.refuse(f"{place} has no type")
         if not allowed.fullmatch(text):
-            raise self.refuse(f"{place} is an array of type {text}, which a payload has no need of")
+            raise self.refuse(f"{place} is an array of type {text}, which a payload does not need")
         order = value.state[1] if isinstance(value.state, tuple) and len(value.state) > 1 else "="
         if order not in _BYTE_ORDERS:
             raise self.refuse(f"{place} has an unknown byte order")

@@ -136,7 +136,7 @@ class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         stand_in = ALLOWED.get((module, name))
         if stand_in is None:
-            raise PayloadError(f"{self.source}: refused {module}.{name}: a payload has no need of it; nothing was run")
+            raise PayloadError(f"{self.source}: refused {module}.{name}: a payload does not need it; nothing was run")
         return _STAND_INS[stand_in]
 
     def persistent_load(self, pid: Any) -> Any:
@@ -198,11 +198,11 @@ class _Scan:
         if name == "PROTO" and argument not in PROTOCOLS:
             raise PayloadError(f"{self.source}: pickle protocol {argument}; save the payload with protocol 3, 4 or 5")
         if self.operations == 1 and name != "PROTO":
-            raise PayloadError(f"{self.source}: pickle protocol 0 or 1, or no pickle; save it with protocol 3, 4 or 5")
+            raise PayloadError(f"{self.source}: pickle protocol 0 or 1, or not a pickle; save it with protocol 3 to 5")
         if name not in _OPCODES:
             raise PayloadError(f"{self.source}: refused opcode {name} at byte {position}; nothing was run")
         if name in ("BINPUT", "LONG_BINPUT") and argument > self.operations:
-            raise PayloadError(f"{self.source}: refused memo place {argument} at byte {position}: beyond what was read")
+            raise PayloadError(f"{self.source}: refused memo index {argument} at byte {position}: beyond what was read")
         if name == "GLOBAL":
             module, _, attribute = argument.partition(" ")
             self._check_name(module, attribute, position)
@@ -217,7 +217,7 @@ class _Scan:
     def _check_name(self, module: str, attribute: str, position: int) -> None:
         if (module, attribute) not in ALLOWED:
             raise PayloadError(
-                f"{self.source}: refused {module}.{attribute} at byte {position}: a payload has no need of it; "
+                f"{self.source}: refused {module}.{attribute} at byte {position}: a payload does not need it; "
                 "nothing was run"
             )
 
@@ -232,4 +232,4 @@ def _check_opcodes(data: bytes, source: str) -> None:
     except ValueError as error:
         raise PayloadError(f"{source}: truncated or damaged after byte {end} ({str(error)[:120]})") from error
     if end != len(data):
-        raise PayloadError(f"{source}: {len(data) - end} bytes stand behind the pickle's end at byte {end}")
+        raise PayloadError(f"{source}: {len(data) - end} extra bytes after the end of the pickle at byte {end}")

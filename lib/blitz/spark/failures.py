@@ -23,7 +23,7 @@ def reason(error: BaseException) -> str:
     """The cause of an unexpected error in one line of at most some hundred characters, with the way out where known."""
     if type(error).__name__ in _JVM_GONE:
         return (
-            "Spark's own process ended, killed or out of memory; if it was memory, give it more with "
+            "the Spark process ended: it was killed or ran out of memory; if memory ran out, give it more with "
             "spark.driver.memory"
         )
     text = str(error)

@@ -122,7 +122,7 @@ def _start(app: str, conf: Mapping[str, str], s3_endpoint: str | None) -> SparkS
         spark = builder.getOrCreate()
         spark.conf.get("spark.sql.session.timeZone")  # only now Spark looks at the values of spark.sql settings
     except Exception as error:
-        raise BlitzError(f"Spark does not start; check the config's spark section: {reason(error)}") from error
+        raise BlitzError(f"Spark could not start; check the config's spark section: {reason(error)}") from error
     return spark
 
 
@@ -160,7 +160,7 @@ def configure(spark: SparkSession, conf: Mapping[str, str] | None = None) -> Non
         try:
             spark.conf.set(key, value)
         except Exception as error:  # the classes differ by platform: Py4J, Connect, Databricks
-            log.warning("this platform refuses %s=%s (%s); going on without", key, value, type(error).__name__)
+            log.warning("this platform refuses %s=%s (%s); continuing without it", key, value, type(error).__name__)
     for key, value in REQUIRED.items():
         try:
             spark.conf.set(key, value)
