@@ -20,7 +20,7 @@ OK, FAILED, INTERRUPTED = 0, 1, 130
 class Command:
     """One command, which is a job and a console script of the wheel.
 
-    ``run`` prints the result to stdout; it raises a BlitzError for what the user can mend.
+    ``run`` prints the result to stdout; it raises a BlitzError for what the user can fix.
     """
 
     name: str

@@ -196,7 +196,7 @@ class OrderFeaturePipeline:
                 raise BlitzError(
                     f"{self.channel.name} {account.table}: {account.rejected_fraction():.2%} of {account.read:,} rows "
                     f"cannot be read ({counts}), more than run.max_rejected_fraction = {most:.2%}; nothing "
-                    f"was published. See {quarantine or ''}, then mend the files or raise the limit"
+                    f"was published. See {quarantine or ''}, then correct the files or raise the limit"
                     + "".join(f"\n  - {line}" for line in self._why(account, quarantine, raw))
                 )
 
