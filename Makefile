@@ -12,7 +12,7 @@ PYTEST := $(PYTHON_IN_VENV) -m pytest -q --durations=10
 # COVERAGE=yes adds what a lane covers to what the lanes before it covered; make coverage reports it.
 COVER := $(if $(COVERAGE),--cov --cov-append --cov-report= --cov-fail-under=0)
 
-.PHONY: help setup java run sample test test-unit test-lanes test-sail test-spark coverage browser test-slow test-matrix lint format docs bench bench-load bench-segments bench-refresh dist clean lock
+.PHONY: help setup java run sample test test-unit test-sail test-spark coverage browser test-slow test-matrix lint format docs bench bench-load bench-segments bench-refresh dist clean lock
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -37,18 +37,15 @@ else
 	@$(PYTHON_IN_VENV) jobs/run_all.py --conf conf/local.json
 endif
 
-test: test-unit test-lanes ## the tests, without the slow ones
+test: test-unit test-sail test-spark ## the tests, without the slow ones
 
 test-unit: setup ## the unit lane: no engine, seconds
 	$(PYTEST) $(COVER) tests/unit
 
-test-lanes: setup java browser ## the other lanes on Spark, without the slow tests
-	$(PYTEST) $(COVER) -m "not slow" tests/features tests/runs tests/crash
-
 test-sail: setup java browser ## the other lanes on Sail, without what needs Spark
 	BLITZ_TEST_ENGINE=sail $(PYTEST) $(COVER) -m "not slow and not spark" tests/features tests/runs tests/crash
 
-test-spark: setup java ## on Spark, what needs it and what must be equal on both engines
+test-spark: setup java ## on Spark: what needs it, and what must be equal on both engines
 	$(PYTEST) $(COVER) -m "not slow and (spark or engines)" tests/features tests/runs tests/crash
 
 coverage: setup ## the branch coverage of lanes that ran with COVERAGE=yes; fails below the floor in pyproject.toml
