@@ -18,6 +18,7 @@ from pyspark.sql import functions as F
 
 from blitz.errors import RuleError
 from blitz.spark.columns import quoted_col
+from blitz.storage import read_bytes
 
 BAND_COLUMN = "ownapp_order_count"
 FLAG_SUFFIX = "_flag"
@@ -138,8 +139,6 @@ def load_rules(path: str | None = None) -> RuleSet:
     """The rule set of a JSON file, or the built-in one. Raises RuleError listing all its problems."""
     if path is None:
         return default_rules()
-    from blitz.storage import read_bytes
-
     try:
         return RuleSet.model_validate(json.loads(read_bytes(path)))
     except ValidationError as error:
