@@ -17,6 +17,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import compare
+from blitz.config import load_config
+from blitz.errors import InputError
+from blitz.pipelines import OrderFeaturePipeline
+from blitz.report.items import unmapped_items
 from hostile import (
     APP_LINES,
     APP_ORDERS,
@@ -353,6 +357,21 @@ REFUSED: list[tuple[str, Write, int, list[str]]] = [
     ("a day that starts at 25", with_key("common", "business_day_starts", "25:00"), 2, ["common.business_day_starts"]),
     ("a pattern that is none", with_key("instore", "time_format", "dd/QQQQQQ"), 2, ["instore.time_format"]),
 ]  # fmt: skip
+
+
+def test_repeated_files_that_the_config_allows(spark, folder):
+    """The notebooks' classes and the report's items know the key as the command line does."""
+    folder.write("instore/lines (1).csv", BILL_LINES + "901,7041,2025-06-27 13:30:00,P9,1,90\n")
+    folder.write("instore/lines (2).csv", BILL_LINES + "901,7041,2025-06-27 13:30:00,P9,1,90\n")
+    body = {"feature_pipeline": folder.features, "run": {}}
+    with pytest.raises(InputError, match="lines \\(2\\).csv .*run.allow_repeated_files"):
+        OrderFeaturePipeline(body, "instore", spark).run()
+    body["run"] = {"allow_repeated_files": True}
+    OrderFeaturePipeline(body, "ownapp", spark).run_instore()
+    bills = folder.tables(["instore"])["instore"].set_index("order_id")
+    assert bills["item_count"].to_dict() == {"900": 9.0, "901": 5.0, "902": 3.0, "903": 3.0}
+    items = unmapped_items(spark, load_config(conf=body).feature_pipeline)["rows"]
+    assert ("instore", "P9", 2) in [(row["channel"], row["item"], row["lines"]) for row in items]
 
 
 def entries() -> list[str]:

@@ -122,6 +122,10 @@ def write(root: Path, run_id: str = "r1", segments: list[str | None] | None = No
         account("orders", 10, 3, no_customer=6, duplicate=1),
         account("lines", 9, 9),
     ]
+    manifest["steps"]["ownapp"]["accounts"].append(account("customer mapping", 8, 7, bad_record=1))
+    manifest["steps"]["ownapp"]["gates"] = [
+        {"gate": "missing_days", "state": "warned", "message": f"ownapp: no order on {SCRIPT}"}
+    ]
     Path(out / "features/users/ownapp/manifest.json").write_text(json.dumps(manifest))
     (root / "conf.json").write_text(json.dumps(config))
     return str(root / "conf.json")
@@ -206,6 +210,17 @@ def test_the_funnel_and_the_warnings(made):
     warnings = "\n".join(numbers["warnings"])
     for expected in ("6 rows (60.0%) have no customer", "with several customers in the customer mapping", "No customers in None.", "4 orders (80.0%) are from stores", f"warned of {SCRIPT}"):  # fmt: skip
         assert expected in warnings
+
+
+def test_the_gates_and_the_account_of_the_mapping(made):
+    _, numbers, page = made
+    assert [(each["step"], each["gate"], each["state"]) for each in numbers["gates"]] == [
+        ("ownapp", "missing_days", "warned")
+    ]
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page.split('id="gate-table"')[1].split("</table>")[0]))
+    assert "ownapp missing_days warned ownapp: no order on &lt;script&gt;" in text
+    later = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page.split('data-funnel="later"')[1].split("</table>")[0]))
+    assert "ownapp customer mapping 8 7 1" in later
 
 
 def test_names_from_data_are_text(made):

@@ -170,9 +170,9 @@ class Folder:
         dropped = {reason: count for reason, count in found["dropped"].items() if count}
         return {"read": found["read"], "kept": found["kept"], **dropped}
 
-    def manifest(self) -> dict[str, Any]:
-        """The manifest of the last run."""
-        newest = max(self.out.glob("manifest*.json"), key=lambda path: path.stat().st_mtime_ns)
+    def manifest(self, below: str = "") -> dict[str, Any]:
+        """The manifest of the last run, of those in a folder of the outputs."""
+        newest = max(self.out.glob(f"{below}manifest*.json"), key=lambda path: path.stat().st_mtime_ns)
         body: dict[str, Any] = json.loads(newest.read_text())
         return body
 

@@ -39,15 +39,22 @@ def session_of(config: Config) -> SparkSession:
 
 @dataclass(frozen=True)
 class RunContext:
-    """The run that a step belongs to, and how it publishes."""
+    """The run that a step belongs to, and what the config says of every step under ``run``."""
 
     run_id: str
     format: Format = "parquet"
     max_rejected_fraction: float = 0.01
     quarantine_path: str | None = None
+    allow_repeated_files: bool = False
 
     @classmethod
     def of(cls, config: Config, run_id: str | None = None) -> "RunContext":
         """The context of a new run of a config."""
         run = config.run
-        return cls(run_id or new_run_id(), run.format, float(run.max_rejected_fraction), run.quarantine_path)
+        return cls(
+            run_id or new_run_id(),
+            run.format,
+            float(run.max_rejected_fraction),
+            run.quarantine_path,
+            run.allow_repeated_files,
+        )

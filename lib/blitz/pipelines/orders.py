@@ -23,8 +23,9 @@ from blitz.raw.rejections import half_records, rejections
 from blitz.raw.tables import RawTable
 from blitz.spark.session import configure
 
-# Called with the account of the orders and all counts; returns what the manifest says of it. Raises GateError.
-Gate = Callable[[Account, Mapping[str, int]], list[dict[str, str]]]
+# Called with the account of the orders, all counts and the number of staged rows; returns what the manifest says of
+# it. Raises GateError.
+Gate = Callable[[Account, Mapping[str, int], int], list[dict[str, str]]]
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,9 @@ class OrderFeaturePipeline:
         """Return the order features as a lazy frame. Raises InputError for missing files or columns."""
         started = time.monotonic()
         configure(self.spark)
-        inputs = self._inputs or raw_inputs(self.config, [self.channel.name])
+        inputs = self._inputs or raw_inputs(
+            self.config, [self.channel.name], allow_repeated_files=self.context.allow_repeated_files
+        )
         reader = self._reader or FileReader(self.spark, inputs, self.config.common.timezone)
         mappings, metrics = inputs.mappings(), RowMetrics()
         tables = self._tables(reader, mappings)
@@ -131,10 +134,11 @@ class OrderFeaturePipeline:
         output stays.
         """
         with self._publisher.publishing() as output:
-            output.stage(computed.frame)
+            staged = output.stage(computed.frame)
             accounts = computed.accounts()
             quarantine = self.check_rejected(computed.reader, accounts, computed.raw)
-            details = {"gates": self._gate(accounts[0], computed.metrics.counts("orders"))} if self._gate else {}
+            counts = computed.metrics.counts("orders")
+            details = {"gates": self._gate(accounts[0], counts, staged.rows)} if self._gate else {}
             published = output.commit()
         seconds = time.monotonic() - computed.started
         return StepResult(self.channel.name, published, accounts, seconds, quarantine, details)

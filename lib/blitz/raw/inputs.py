@@ -74,7 +74,7 @@ def _read_small(mappings: dict[str, RawTable], problems: list[str]) -> Mappings 
 
 def _of_channel(config: FeaturePipeline, name: str) -> dict[str, Source]:
     """The raw tables of a channel by kind: orders, lines and, where it has them, queries."""
-    section, channel, options = config.channel(name), CHANNELS[name], _options(config, name)
+    section, channel, options = config.channel(name), CHANNELS[name], read_options(config, name)
     found = {
         "orders": Source(channel.orders, section.orders_path, options),
         "lines": Source(channel.lines, section.lines_path, options),
@@ -82,7 +82,8 @@ def _of_channel(config: FeaturePipeline, name: str) -> dict[str, Source]:
     return found | ({"queries": Source(ORDER_QUERIES, section.queries_path)} if section.queries_path else {})
 
 
-def _options(config: FeaturePipeline, name: str) -> ReadOptions:
+def read_options(config: FeaturePipeline, name: str) -> ReadOptions:
+    """How the orders and lines of a channel are written."""
     section = config.channel(name)
     if not isinstance(section, InstoreChannel):
         return ReadOptions()
@@ -104,4 +105,4 @@ def _shared(config: FeaturePipeline) -> dict[str, Source]:
 
 def menu_inputs(config: FeaturePipeline) -> Mappings:
     """The small mappings alone, for a customer job of its own. Raises InputError as ``raw_inputs`` does."""
-    return raw_inputs(config, ()).mappings()
+    return raw_inputs(config, (), allow_repeated_files=True).mappings()  # no rows of large files are read

@@ -8,13 +8,15 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
+from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from blitz.config import Config
 from blitz.pipelines.context import RunContext, StepResult
-from blitz.pipelines.orders import OrderFeaturePipeline, order_settings
+from blitz.pipelines.orders import Gate, OrderFeaturePipeline, order_settings
 from blitz.pipelines.reader import Reader, raw_tables
 from blitz.publish.months import month_of
 from blitz.publish.tables import inspect, read_output
@@ -35,7 +37,7 @@ from blitz.refresh.plan import (
     plan_channel,
     split_output,
 )
-from blitz.refresh.publisher import MonthPublisher, unchanged_rows
+from blitz.refresh.publisher import MonthPublisher, unchanged_per_day, unchanged_rows
 from blitz.refresh.readers import AllOrdersReader, ChangedOrdersReader
 from blitz.refresh.state import (
     ChannelState,
@@ -48,6 +50,7 @@ from blitz.refresh.state import (
     state_folder,
 )
 from blitz.refresh.users import OwnAppUsers
+from blitz.run.gates import channel_gate
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +92,7 @@ class ChannelRefresh:
         now: what the order features depend on now.
         mapping: the rows of the customer mapping.
         users: the own-app users.
+        before: the channel's step in the previous manifest; None where there is none.
     """
 
     config: Config
@@ -99,6 +103,7 @@ class ChannelRefresh:
     now: ChannelInputs
     mapping: MappingRows
     users: OwnAppUsers
+    before: Mapping[str, Any] | None = None
 
     @property
     def path(self) -> str:
@@ -168,7 +173,8 @@ class ChannelRefresh:
     def _compute_all(self, reason: str) -> StepResult:
         log.info("%s: all orders are computed: %s", self.channel.name, reason)
         reader = AllOrdersReader(self.spark, self.raw, self._timezone, self.mapping)
-        pipeline = self._pipeline(reader, MonthPublisher(self.path, self._timezone, self.context.run_id))
+        gate = channel_gate(self.config, self.channel.name, self.before)
+        pipeline = self._pipeline(reader, MonthPublisher(self.path, self._timezone, self.context.run_id), gate)
         result = pipeline.publish(pipeline.compute())
         result.details["refresh"] = {"computed": "all", "reason": reason}
         return result
@@ -232,11 +238,13 @@ class ChannelRefresh:
         start, rewrite = self.now.window.start, found.split.rewrite
         unchanged = unchanged_rows(found.output, self.path, rewrite, self.channel, found.keys, self._timezone, start)
         publisher = MonthPublisher(self.path, self._timezone, self.context.run_id, found.split.keep, unchanged)
+        days = partial(unchanged_per_day, found.output, self.channel, found.keys, self._timezone, self.now.window.end)
+        gate = channel_gate(self.config, self.channel.name, self.before, days)
         # A quarantine of its own: that of a full computation has the rejected rows of all files.
-        return self._pipeline(reader, publisher, f"{self.channel.name}_new_files")
+        return self._pipeline(reader, publisher, gate, f"{self.channel.name}_new_files")
 
     def _pipeline(
-        self, reader: Reader, publisher: MonthPublisher, quarantine_name: str | None = None
+        self, reader: Reader, publisher: MonthPublisher, gate: Gate, quarantine_name: str | None = None
     ) -> OrderFeaturePipeline:
         return OrderFeaturePipeline(
             self.config,
@@ -248,6 +256,7 @@ class ChannelRefresh:
             publisher=publisher,
             users=self.users.read,
             quarantine_name=quarantine_name,
+            gate=gate,
         )
 
     @property

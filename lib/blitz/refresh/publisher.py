@@ -3,11 +3,12 @@
 from collections.abc import Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from blitz.features.days import DAYS, day_metrics, orders_per_day
 from blitz.features.orders import local_time, published_key
 from blitz.publish.months import publishing_months
 from blitz.publish.tables import Output
@@ -54,3 +55,14 @@ def unchanged_rows(
     first = F.lit(start.isoformat()).cast("timestamp")
     in_window = rows.where(local_time(F.col("order_placed_datetime"), timezone) >= first)
     return in_window.join(keys, published_key(channel) == F.col(CHANGED_KEY), "left_anti")
+
+
+def unchanged_per_day(
+    output: DataFrame, channel: Channel, keys: DataFrame, timezone: str, end: date
+) -> tuple[int, ...]:
+    """Return the orders of the output of no changed key on each of the last days before ``end``, the oldest first."""
+    local = local_time(F.col("order_placed_datetime"), timezone)
+    recent = output.where(local >= F.lit((end - timedelta(days=DAYS)).isoformat()).cast("timestamp"))
+    rest = recent.join(keys, published_key(channel) == F.col(CHANGED_KEY), "left_anti")
+    counts = rest.agg(*[F.sum(share).alias(name) for name, share in day_metrics(local, end).items()]).collect()[0]
+    return orders_per_day({name: count or 0 for name, count in counts.asDict().items()})

@@ -65,6 +65,7 @@ def refresh(
                 now,
                 mapping,
                 users,
+                ready.before.get(name),
             ).run(since)
 
         return run_steps(config, spark, ready, context, run_channel)

@@ -12,8 +12,8 @@ from pyspark.sql import functions as F
 
 from blitz.config import FeaturePipeline
 from blitz.raw.channels import CHANNELS
-from blitz.raw.files import resolve
-from blitz.raw.inputs import menu_inputs
+from blitz.raw.files import Source, resolve
+from blitz.raw.inputs import menu_inputs, read_options
 from blitz.raw.mappings import category_table
 from blitz.raw.specs import Field, Kind, TableSpec
 from blitz.raw.tables import RawTable
@@ -32,8 +32,12 @@ _ITEM_COLUMNS = {  # of the raw lines, by the channel's layout
 def unmapped_items(spark: SparkSession, config: FeaturePipeline, most_bytes: int | None = SMALL) -> dict[str, Any]:
     """``bytes`` of the raw lines, and ``rows``: per channel the MAX_ITEMS items with the most lines (no promotions)
     that have no driver category: ``channel``, ``item``, ``name``, ``lines``. ``rows`` is None above ``most_bytes``."""
-    sources = [(_ITEM_COLUMNS[channel.layout], config.channel(name).lines_path) for name, channel in CHANNELS.items()]
-    tables = dict(zip(CHANNELS, resolve(sources), strict=True))
+    sources = [
+        Source(_ITEM_COLUMNS[channel.layout], config.channel(name).lines_path, read_options(config, name))
+        for name, channel in CHANNELS.items()
+    ]
+    # Whether a file may be there twice was decided before the run.
+    tables = dict(zip(CHANNELS, resolve(sources, allow_repeated_files=True), strict=True))
     size = sum(info.size for table in tables.values() for info in table.files)
     if most_bytes is not None and size > most_bytes:
         return {"bytes": size, "rows": None}

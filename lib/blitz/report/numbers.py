@@ -57,6 +57,7 @@ def report_numbers(config: Config, facts: Mapping[str, Any], rules: RuleSet, cou
         "version": VERSION,
         "run": run_facts(config, facts),
         "funnel": funnel(facts),
+        "gates": gates(facts),
         "customers": {
             "all": customers,
             "segmented": segmented,
@@ -124,6 +125,15 @@ def funnel(facts: Mapping[str, Any]) -> list[JsonObject]:
                 }
             )
     return found
+
+
+def gates(facts: Mapping[str, Any]) -> list[JsonObject]:
+    """Return what each gate found, in the order of the steps: ``step``, ``gate``, ``state``, ``message``."""
+    return [
+        {"step": step, **{key: verdict[key] for key in ("gate", "state", "message")}}
+        for step in STEPS
+        for verdict in facts["steps"].get(step, {}).get("gates", [])
+    ]
 
 
 def channel_overlap(rows: Rows) -> JsonObject:

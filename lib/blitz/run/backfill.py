@@ -7,7 +7,7 @@ later steps.
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from pyspark.sql import DataFrame, SparkSession
@@ -32,7 +32,8 @@ from blitz.raw.inputs import RawInputs
 from blitz.raw.mappings import category_table, choice_table
 from blitz.raw.specs import REASON
 from blitz.run.execute import run_steps
-from blitz.run.manifest import manifest, manifest_path, write_manifest
+from blitz.run.gates import channel_gate
+from blitz.run.manifest import manifest, manifest_path, previous_steps, write_manifest
 from blitz.run.preflight import check_published_inputs
 from blitz.run.steps import Preflight
 from blitz.storage.frames import write_parquet
@@ -190,7 +191,10 @@ def _from_staged(
     """What computes and publishes a channel from the staged rows."""
 
     def run_channel(channel: str) -> StepResult:
-        pipeline = OrderFeaturePipeline(config, channel, spark, inputs=ready.inputs, context=context, reader=reader)
+        gate = channel_gate(config, channel, ready.before.get(channel))
+        pipeline = OrderFeaturePipeline(
+            config, channel, spark, inputs=ready.inputs, context=context, reader=reader, gate=gate
+        )
         return pipeline.publish(pipeline.compute())
 
     return run_channel
@@ -236,6 +240,7 @@ def _run_date(
     """Run the steps as of a config's date and write the manifest."""
     log.info("as of %s: started", config.feature_pipeline.common.current_run_date)
     context = RunContext.of(config, run_id)
+    ready = replace(ready, before=previous_steps(config))  # an earlier date may have published them just now
     results = run_steps(config, spark, ready, context, _from_staged(reader, config, spark, ready, context))
     write_manifest(manifest_path(config, ready.steps), manifest(config, spark, ready, results, run_id))
     return results

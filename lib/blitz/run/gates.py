@@ -6,7 +6,7 @@ manifest there is nothing to compare with, and the gate says so.
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from statistics import median
 from typing import Any
@@ -64,9 +64,8 @@ def customer_verdict(customers: int, gates: Gates, before: Mapping[str, Any] | N
     had = int(before["rows"])
     lost = 1 - customers / had if had else 0.0
     text = f"{customers:,} customers, {had:,} in the previous manifest"
-    return _judge(
-        gate, round(lost, 9) > gates.fewer_customers, f"{text} ({max(lost, 0):.1%} fewer)", gates.fewer_customers
-    )
+    is_tripped = round(lost - gates.fewer_customers, 9) > 0
+    return _judge(gate, is_tripped, f"{text} ({max(lost, 0):.1%} fewer)", gates.fewer_customers)
 
 
 def enforce(verdicts: Iterable[Verdict]) -> list[dict[str, str]]:
@@ -82,12 +81,34 @@ def enforce(verdicts: Iterable[Verdict]) -> list[dict[str, str]]:
     return [asdict(verdict) for verdict in verdicts]
 
 
-def check_channel(
-    config: Config, channel: str, before: Mapping[str, Any] | None, orders: Account, counts: Mapping[str, int]
-) -> list[dict[str, str]]:
-    """Enforce the gates over the order features of a channel; ``counts`` are those of ``order_features``."""
-    run_date = config.feature_pipeline.common.current_run_date
-    return enforce(channel_verdicts(channel, orders, orders_per_day(counts), run_date, config.run.gates, before))
+def channel_gate(
+    config: Config,
+    channel: str,
+    before: Mapping[str, Any] | None,
+    unchanged_per_day: Callable[[], Sequence[int]] | None = None,
+) -> Callable[[Account, Mapping[str, int], int], list[dict[str, str]]]:
+    """What enforces the gates over the order features of a channel.
+
+    Args:
+        config: the config.
+        channel: the channel.
+        before: the channel's step in the previous manifest.
+        unchanged_per_day: of a refresh, the orders on each of the last days whose rows stay as they are.
+
+    Returns a function of the account of the orders, the counts of ``order_features`` and the number of staged rows,
+    those that stay included. It returns the verdicts as the manifest has them; raises GateError.
+    """
+    run_date, limits = config.feature_pipeline.common.current_run_date, config.run.gates
+
+    def check(orders: Account, counts: Mapping[str, int], rows: int) -> list[dict[str, str]]:
+        unchanged = max(rows - orders.kept, 0)
+        per_day = orders_per_day(counts)
+        if unchanged_per_day:
+            per_day = tuple(map(sum, zip(per_day, unchanged_per_day(), strict=True)))
+        everything = replace(orders, read=orders.read + unchanged, kept=orders.kept + unchanged)
+        return enforce(channel_verdicts(channel, everything, per_day, run_date, limits, before))
+
+    return check
 
 
 def check_customers(config: Config, before: Mapping[str, Any] | None, customers: int) -> list[dict[str, str]]:
@@ -145,15 +166,17 @@ def _no_customer_rise(channel: str, orders: Account, gates: Gates, before: Mappi
     gate = "no_customer_rise"
     if gates.no_customer_rise is None:
         return _off(gate)
-    account = next((each for each in (before or {}).get("accounts", []) if each["table"] == "orders"), None)
-    if account is None:
+    if before is None:
         return Verdict(
             gate, SKIPPED, f"{channel}: no previous manifest: cannot compare the share of orders without a customer"
         )
+    account = next((each for each in before.get("accounts", []) if each["table"] == "orders"), None)
+    if account is None or before.get("refresh", {}).get("computed", "all") != "all":
+        return Verdict(gate, SKIPPED, f"{channel}: the previous manifest is of a refresh that did not count all orders")
     now = _share_without_customer(orders.kept, orders.dropped)
     then = _share_without_customer(account["kept"], account["dropped"])
     text = f"{channel}: {now:.1%} of the orders have no customer, {then:.1%} in the previous manifest"
-    return _judge(gate, round(now - then, 9) > gates.no_customer_rise, text, gates.no_customer_rise)
+    return _judge(gate, round(now - then - gates.no_customer_rise, 9) > 0, text, gates.no_customer_rise)
 
 
 def _share_without_customer(kept: int, dropped: Mapping[str, int]) -> float:

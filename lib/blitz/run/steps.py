@@ -91,7 +91,7 @@ def _microsegments_path(config: Config) -> str:
 
 def _run_orders(channel: str, work: Work) -> StepResult:
     config, ready = work.config, work.ready
-    gate = partial(gates.check_channel, config, channel, ready.before.get(channel))
+    gate = gates.channel_gate(config, channel, ready.before.get(channel))
     pipeline = OrderFeaturePipeline(config, channel, work.spark, inputs=ready.inputs, context=work.context, gate=gate)
     return pipeline.publish(pipeline.compute())
 
