@@ -2,6 +2,7 @@
 
 import builtins
 import functools
+import gzip
 import os
 import pickle
 import struct
@@ -261,6 +262,48 @@ def test_a_scaler_with_pandas_output_scores_as_it_did():
     assert payload.features == tuple(NAMES)
     expected = kmeans.predict(scaler.transform(frame))
     assert (payload.kmeans.predict(payload.scaler.transform(ROWS)) == expected).all()
+
+
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_models_of_single_precision_score_as_they_did(protocol, order):
+    """Trained on float32 in either memory order, with a k that numpy computed and extra numbers in the payload."""
+    rows = np.asarray(np.random.RandomState(3).rand(400, 3) * 10, dtype=np.float32, order=order)
+    scaler = StandardScaler().fit(rows)
+    scores = {k: -abs(k - 5) for k in range(2, 8)}
+    best = np.array(list(scores))[np.argmax(list(scores.values()))]
+    kmeans = KMeans(n_clusters=best, n_init=2, random_state=1).fit(scaler.transform(rows))
+    assert kmeans.cluster_centers_.dtype == np.float32 and isinstance(kmeans.n_clusters, np.int64)
+    payload = load(
+        {"kmeans": kmeans, "scaler": scaler, "features": NAMES, "k": best, "score": np.float32(0.5)}, protocol
+    )
+    new = np.random.RandomState(4).rand(500, 3).astype(np.float32) * 12
+    expected = kmeans.predict(scaler.transform(new))
+    assert (payload.kmeans.predict(payload.scaler.transform(new.astype(np.float64))) == expected).all()
+    assert payload.kmeans.n_clusters == 5
+
+
+def test_models_fitted_on_frames_of_other_names_throughout(caplog):
+    """The scaler on the columns before the renames, the clusters on the scaled frame, as set_output gives it."""
+    old = ["x0", "x1", "x2"]
+    frame = pd.DataFrame(ROWS, columns=old)
+    scaler = StandardScaler(with_mean=np.False_).set_output(transform="pandas")
+    kmeans = KMeans(4, n_init=2, random_state=1).fit(scaler.fit_transform(frame))
+    payload = load({"kmeans": kmeans, "scaler": scaler, "features": NAMES})
+    new = np.random.RandomState(5).rand(400, 3) * 12 - 2
+    expected = kmeans.predict(scaler.transform(pd.DataFrame(new, columns=old)))
+    assert (payload.kmeans.predict(payload.scaler.transform(new)) == expected).all()
+    assert [record.message.split(": ")[1].split()[0] for record in caplog.records] == ["kmeans", "scaler"]
+
+
+def test_what_other_savers_write_is_refused_with_the_way_out():
+    way_out = r"save it with pickle\.dump\(payload, file, protocol=4\)"
+    with pytest.raises(PayloadError, match=rf"it is compressed \(gzip\).*{way_out}"):
+        load(gzip.compress(pickle.dumps(body(), 4)))
+    with pytest.raises(PayloadError, match="pickle protocol 2; save the payload with protocol 3, 4 or 5"):
+        load(body(), protocol=2)
+    with pytest.raises(PayloadError, match=r"refused pandas\.core\.indexes\.base\._new_Index"):
+        load(body(features=pd.Index(NAMES)))
 
 
 def test_other_names_inside_the_models_are_a_warning(caplog):
