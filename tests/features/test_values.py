@@ -20,6 +20,7 @@ from blitz.raw.tables import ReadOptions
 from blitz.raw.typed_rows import read_rejected, read_table
 from blitz.spark.failures import reason
 
+pytestmark = pytest.mark.engines
 ZONE = "Asia/Kolkata"
 BAD = "bad_record"
 SPEC = TableSpec(
