@@ -62,8 +62,8 @@ def _closes_quote(group: FileGroup) -> Column:
     An inch sign does so as well. So where the cell is not read, the line must be short, as the rest of a record is.
     """
     first = F.col("c0")
-    ends = F.coalesce(first.endswith('"'), F.lit(False))
-    closes = ends & ((F.length(first) - F.length(F.translate(first, '"', ""))) % 2 == 1)
+    is_odd = (F.length(first) - F.length(F.translate(first, '"', ""))) % 2 == 1
+    closes = F.when(first.endswith('"'), is_odd).otherwise(False)  # few cells do: quotes are counted in these alone
     is_read = any(column.position == 0 for column in group.columns)
     return closes if is_read else closes & F.col(f"c{group.width - 1}").isNull()
 
