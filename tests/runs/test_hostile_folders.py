@@ -206,6 +206,31 @@ def rows_with_values_too_many(folder: Folder) -> None:
     folder.run = ANY_FRACTION
 
 
+def text_in_parquet(folder: Folder) -> None:
+    """Each file as Parquet of text alone, with the words, blanks, armour and numbers of a spreadsheet."""
+    bills = pd.read_csv(io.StringIO(BILLS), dtype=str, keep_default_na=False)
+    bills["GrossAmount"] = ["1,234.50", "₹1,23,456.50", "INR 99", "50.0"]
+    bills["Discount"] = ["(5)", "0.0", "\u00a010\u200b", "NaN"]
+    bills["InvoiceNo"] = ["900.0", "'901", '="902"', "\ufeff903 "]
+    bills["BussTime"] = ["2025-06-26T9:05", "2025-06-27 08:00:00Z", "2025-06-28T23:10:00.000+0530", "2025-06-28 15:00"]
+    bills.loc[3, ["TransType", "SaleType"]] = ["None", r"\N"]
+    folder.parquet("instore/orders.parquet", bills)
+    lines = pd.read_csv(io.StringIO(BILL_LINES), dtype=str, keep_default_na=False)
+    lines["Qty"], lines["PriceNet"] = lines["Qty"].astype(float), lines["PriceNet"].replace("", "#N/A")
+    folder.parquet("instore/lines.parquet", lines)
+    folder.features["instore"]["orders_file_pattern"] = f"{folder.raw}/instore/order*.parquet"
+    folder.features["instore"]["order_items_file_pattern"] = f"{folder.raw}/instore/line*.parquet"
+    mapping = pd.read_csv(io.StringIO(MAPPING), dtype=str, keep_default_na=False)
+    mapping["customer_code_ty"] = [f"'{code}" for code in mapping["customer_code_ty"]]
+    mapping["invoice_date"] = mapping["invoice_date"].str.replace("-", "").replace("", "<NA>")
+    mapping["store_code"] = mapping["store_code"].replace("7040", "7040.0").replace("", "null")
+    folder.parquet("maps/customers.parquet", mapping)
+    folder.features["common"]["mapping_file"] = f"{folder.raw}/maps/customers.parquet"
+    menu = pd.read_csv(io.StringIO(MENU), dtype=str, keep_default_na=False).replace("", "n/a")
+    folder.parquet("maps/menu.parquet", menu)
+    folder.features["common"]["categories_path"] = f"{folder.raw}/maps/menu.parquet"
+
+
 READ: list[tuple[Write, dict[str, dict[str, int]]]] = [
     (missing_words, {"orders": {"read": 18, "kept": 4, "bad_record": 14},
                      "customer mapping": {"read": 52, "kept": 24, "no_customer_code": 14, "no_key": 14}}),
@@ -217,6 +242,7 @@ READ: list[tuple[Write, dict[str, dict[str, int]]]] = [
     (lines_of_exporters, {"orders": {"read": 4, "kept": 4}, "customer mapping": {"read": 10, "kept": 10}}),
     (line_breaks_in_quotes, {"orders": {"read": 4, "kept": 4}}),
     (separators_headers_and_compression, {"orders": {"read": 4, "kept": 4}, "lines": {"read": 5, "kept": 5}}),
+    (text_in_parquet, {"orders": {"read": 4, "kept": 4}, "customer mapping": {"read": 10, "kept": 10}}),
     (rows_with_values_too_many, {"lines": {"read": 6, "kept": 5, "bad_record": 1},
                                  "customer mapping": {"read": 11, "kept": 10, "bad_record": 1}}),
 ]  # fmt: skip
