@@ -48,6 +48,16 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(config, tmp_path, capsys):
     assert os.listdir(tmp_path) == ["conf.json"]
 
 
+def test_sail_refuses_what_it_does_not_reach(config, tmp_path, capsys):
+    config["feature_pipeline"]["ownapp"]["orders_data_path"] = "hdfs://name/raw/orders"
+    config["segmentation"]["segment_1_5_3_model"] = "abfss://box@account/model.pkl"
+    assert run_all("--conf", write(tmp_path, config), "--engine", "sail") == 2
+    said = capsys.readouterr()
+    assert "feature_pipeline.ownapp.orders_data_path: hdfs://name/raw/orders and 1 more: Sail" in said.err
+    assert "run on Spark, with spark-submit" in said.err and said.out == ""
+    assert os.listdir(tmp_path) == ["conf.json"]
+
+
 def broken(config: dict, tmp_path: Path, how: str) -> None:
     feature_pipeline, segmentation = config["feature_pipeline"], config["segmentation"]
     if how == "missing file":

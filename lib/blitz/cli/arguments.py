@@ -6,9 +6,10 @@ from collections.abc import Callable
 from blitz import storage
 from blitz.cli.logs import log_to
 from blitz.config import Config, load_config
+from blitz.config.paths import paths_that_need_spark
 from blitz.errors import ConfigError
 from blitz.run.steps import STEPS
-from blitz.spark.engine import ENGINES, chosen_engine
+from blitz.spark.engine import ENGINES, SAIL, chosen_engine
 
 
 def add_config_arguments(parser: argparse.ArgumentParser, with_as_of: bool = True) -> None:
@@ -60,7 +61,7 @@ def has_config(arguments: argparse.Namespace) -> bool:
 def read_config(arguments: argparse.Namespace, as_of: str | None = None) -> Config:
     """Read the config that the arguments name, as of ``as_of`` or ``--as-of`` if given, with the engine to use.
 
-    Raises ConfigError listing every problem.
+    Raises ConfigError listing every problem, or naming the paths that the engine does not reach.
     """
     if not has_config(arguments):
         raise ConfigError(["no config given: --conf PATH, or --feature_pipeline_config P --segmentation_config P"])
@@ -71,6 +72,12 @@ def read_config(arguments: argparse.Namespace, as_of: str | None = None) -> Conf
         as_of=as_of or getattr(arguments, "as_of", None) or None,  # an empty job parameter means no date
     )
     engine = chosen_engine(config.run.engine, arguments.engine)
+    if engine == SAIL and (beyond := paths_that_need_spark(config)):
+        key, path = beyond[0]
+        more = f" and {len(beyond) - 1} more" * (len(beyond) > 1)
+        raise ConfigError(
+            [f"{key}: {path}{more}: Sail reaches local disks and S3 alone; run on Spark, with spark-submit"]
+        )
     return config.model_copy(update={"run": config.run.model_copy(update={"engine": engine})})
 
 

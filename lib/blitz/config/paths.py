@@ -5,7 +5,7 @@ import posixpath
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 
-from blitz.config.models import CHANNEL_SECTIONS, is_model_key
+from blitz.config.models import CHANNEL_SECTIONS, Config, is_model_key
 from blitz.config.values import AS_OF, Problem, check_input_path, check_output_path, dig, parsed
 from blitz.storage.paths import is_local, is_s3, local_path, scheme_of
 
@@ -50,6 +50,17 @@ def check_paths(tree: object) -> Iterator[Problem]:
                 yield path, f"is inside the input {source}"
             elif any(_within(pattern, place) for pattern in patterns) and path in TABLE_OUTPUTS:
                 yield path, f"the input {source} is inside it, and every run replaces this one"
+
+
+def paths_that_need_spark(config: Config) -> list[tuple[str, str]]:
+    """(key, path) of each input and output that only Spark reaches: neither on a local disk or mount nor on S3."""
+    tree, body = config.model_dump(by_alias=True), config.segmentation_body
+    models = body.models if body else {}
+    given = {key: dig(tree, key) for key in (*_INPUTS, *OUTPUTS)} | {
+        f"segmentation.{key}": models[key] for key in models
+    }
+    texts = [(key, path) for key, path in given.items() if isinstance(path, str)]
+    return [(key, path) for key, path in texts if not is_local(path) and not is_s3(path)]
 
 
 def _inputs(tree: object) -> Iterator[tuple[str, list[Location]]]:
