@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,26 +15,29 @@ from publish_helpers import NEW, OLD, seen
 from publish_helpers import put as put_rows
 
 pytestmark = pytest.mark.slow
-MOMENTS = 10
+MOMENTS = {"python": 10, "sail": 8, "spark": 3}  # a process with a JVM takes five seconds to start
 
-QUICK = """
+PYTHON = """
 import sys, time
 from publish_helpers import put
 print("ready", flush=True)
 put("new", sys.argv[1], "killed", job=str(time.time_ns()))
 print("done", flush=True)
 """
-SPARK = """
+ENGINE = """
 import sys
-from pyspark.sql import SparkSession, functions as F
+from pyspark.sql import functions as F
 from blitz.publish.tables import publish
-spark = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
+from blitz.spark.engine import Engine
+from blitz.spark.session import open_session
+spark = open_session("killed", {"spark.ui.enabled": "false", "spark.master": "local[2]"}, engine=Engine("NAME")).spark
 rows = spark.range(0, 30, 1, 6).select("id", F.lit("new").alias("which one"))
 rows.where("id < 0").collect()
 print("ready", flush=True)
 publish(rows, sys.argv[1], run_id="killed")
 print("done", flush=True)
 """
+SCRIPTS = {"python": PYTHON, "sail": ENGINE.replace("NAME", "sail"), "spark": ENGINE.replace("NAME", "spark")}
 
 
 def put(tag: str, path: str) -> None:
@@ -74,36 +76,35 @@ def length_of(script: str, path: str) -> float:
     return took
 
 
-def moments() -> Iterator[float]:
-    yield from (number / (MOMENTS - 1) for number in range(MOMENTS))
+def moments(writer: str) -> list[float]:
+    """Shares of a publication's length, from its start to its end."""
+    return [number / (MOMENTS[writer] - 1) for number in range(MOMENTS[writer])]
 
 
-@pytest.mark.parametrize("script", [QUICK, SPARK], ids=["quick", "spark"])
-def test_killed_on_a_local_disk(script: str, tmp_path: Path) -> None:
-    """Quick: 5 s; with Spark: a minute and a half."""
-    path = str(tmp_path / "t")
+@pytest.mark.parametrize("writer", list(SCRIPTS))
+def test_killed_on_a_local_disk(writer: str, tmp_path: Path) -> None:
+    path, script = str(tmp_path / "t"), SCRIPTS[writer]
     length = length_of(script, path)
     outcomes = []
-    for number, share in enumerate(moments()):
+    for number, share in enumerate(moments(writer)):
         put("old", path)
         killed(script, path, share, length, with_children=number % 2 == 0)
         outcomes.append(seen(path))
         assert outcomes[-1] in (OLD, NEW)
         put("new", path)
         assert seen(path) == NEW
-    length_of(script, path)
     assert OLD in outcomes
     put("old", path)
     assert [name for name in os.listdir(tmp_path) if name != "t"] == []
 
 
 def test_killed_on_s3(bucket: str) -> None:
-    """10 s. A reader sees the old table or the new, or the journal records a swap that is not complete."""
+    """A reader sees the old table or the new, or the journal records a swap that is not complete."""
     path = f"s3://{bucket}/t"
-    length = length_of(QUICK, path)
-    for number, share in enumerate(moments()):
+    length = length_of(PYTHON, path)
+    for number, share in enumerate(moments("python")):
         put("old", path)
-        killed(QUICK, path, share, length, with_children=True)
+        killed(PYTHON, path, share, length, with_children=True)
         assert seen(path) in (OLD, NEW) or storage.exists(f"s3://{bucket}/.t.blitz.journal")
         if number % 2:
             put("new", path)

@@ -1,9 +1,7 @@
-"""A run with Delta tables, in a process of its own, since Spark must start with the jars of Delta."""
+"""Runs with Delta tables in processes of their own, since Spark must start with the jars of Delta."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +11,17 @@ import pytest
 import compare
 import pandas_pipeline
 from blitz_sample.generate import write_sample
+from job_runs import QUICK, command_of, environment
+from places import CHECKOUT
 
 pytestmark = pytest.mark.slow
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 ORDERS = 3000
 DELTA = {
     "spark.jars.packages": "io.delta:delta-spark_2.13:4.0.1",
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.databricks.delta.snapshotPartitions": 2,
-}
-QUICK = {
-    "spark.sql.codegen.wholeStage": False,
-    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-    "spark.sql.shuffle.partitions": 2,
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
 }
 
 
@@ -41,18 +34,12 @@ def config(folder: Path) -> dict[str, Any]:
     return body
 
 
-def run(folder: Path, body: dict[str, Any]) -> dict[str, Any]:
+def run(folder: Path, body: dict[str, Any], engine: str) -> dict[str, Any]:
     """Run a config and return the manifest."""
     conf = folder / "conf.json"
     conf.write_text(json.dumps(body))
-    bare = {key: value for key, value in os.environ.items() if not key.startswith(("SPARK", "PYSPARK"))}
-    done = subprocess.run(
-        ["./spark-submit.sh", "--master", "local[2]", "jobs/run_all.py", "--conf", str(conf)],
-        env={**bare, "BLITZ_VENV": str(Path(sys.executable).parents[1])},
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-    )
+    command = command_of(engine, "run_all", "--conf", str(conf), "--no-report")
+    done = subprocess.run(command, env=environment(), cwd=CHECKOUT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-3000:]
     assert "Traceback" not in done.stdout and "do not add up" not in done.stdout
     customers = Path(body["feature_pipeline"]["customer"]["output_path"])
@@ -82,21 +69,21 @@ def rows_of(table: str) -> pd.DataFrame:
     return rows.rename(columns=names)[list(names.values())]
 
 
-def test_a_run_and_its_rerun_with_delta(tmp_path: Path) -> None:
-    """One to two minutes. The rows are those that pandas computes; a rerun is one more transaction with the same rows."""
+def test_runs_and_reruns_with_delta(tmp_path: Path) -> None:
+    """The rows are those that pandas computes; a rerun, on either engine over the tables of either, is one more
+    transaction with the same rows."""
     write_sample(ORDERS, 5, f"{tmp_path}/sample")
     body = config(tmp_path)
-    first = run(tmp_path, body)
     expected = pandas_pipeline.run(body)
-    tables = {step: body["output"] for step, body in first["steps"].items()}
-    before = {step: len(log_of(path)) for step, path in tables.items()}
-    again = run(tmp_path, body)
-    assert again["run_id"] != first["run_id"]
-    for step, path in tables.items():
-        found = rows_of(path)
-        assert compare.differences(expected[step], found, compare.KEYS[step]) == [], step
-        assert len(log_of(path)) == before[step] + 1, step
-        for manifest in (first, again):
-            assert manifest["steps"][step]["rows"] == len(found) > 50, step
-        assert first["steps"][step]["accounts"] == again["steps"][step]["accounts"], step
+    manifests = []
+    for number, engine in enumerate(("sail", "sail", "spark", "sail"), start=1):
+        manifest = run(tmp_path, body, engine)
+        for step, made in manifest["steps"].items():
+            found = rows_of(made["output"])
+            assert compare.differences(expected[step], found, compare.KEYS[step]) == [], (engine, step)
+            assert made["rows"] == len(found) > 50, (engine, step)
+            assert len(log_of(made["output"])) == number, (engine, step)
+            assert not manifests or made["accounts"] == manifests[0]["steps"][step]["accounts"], (engine, step)
+        manifests.append(manifest)
+    assert len({manifest["run_id"] for manifest in manifests}) == len(manifests)
     assert any(" " in name for name in expected["customers"])

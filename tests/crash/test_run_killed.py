@@ -1,4 +1,4 @@
-"""Runs that die: kill -9 at ten moments on Sail and at five on Spark, an executor killed, two runs at once.
+"""Runs that die: kill -9 at ten moments on Sail and at three on Spark, an executor killed, two runs at once.
 
 When a run on one sample dies, the outputs are those of the other sample: each must then be complete and one of the two.
 """
@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -18,20 +17,14 @@ import pytest
 import compare
 import pandas_pipeline
 from blitz_sample.generate import write_sample
+from job_runs import QUICK, command_of, environment
+from places import CHECKOUT
 
 pytestmark = pytest.mark.slow
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 ORDERS = 3000
-MOMENTS = {"sail": 10, "spark": 5}  # the code that publishes is the same, and a run on Spark takes five times as long
-# Nothing runs often enough to be worth compiling; that halves the time of a run.
-QUICK = {
-    "spark.sql.codegen.wholeStage": False,
-    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-    "spark.sql.shuffle.partitions": 2,
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
-    "spark.driver.host": "127.0.0.1",
-}
+MOMENTS = {"sail": 10, "spark": 3}  # the code that publishes is the same, and a run on Spark takes five times as long
+LOGGED = " INFO "  # a line of the run itself: a step began, its gates held, it has published
 Tables = dict[str, pd.DataFrame]
 
 
@@ -51,42 +44,36 @@ class Runs:
             self.expected[name] = pandas_pipeline.run(body)
         self.outputs = {step: Path(path) for step, path in compare.output_paths(body).items()}
 
-    def start(self, name: str, engine: str = "spark", master: str = "local[2]") -> subprocess.Popen[str]:
-        job = ["jobs/run_all.py", "--conf", f"{self.folder}/{name}.json"]
-        submit = ["./spark-submit.sh", "--master", master, *job]
-        command = submit if engine == "spark" else [sys.executable, *job, "--engine", engine]
-        bare = {key: value for key, value in os.environ.items() if not key.startswith(("SPARK", "PYSPARK"))}
-        environment = {**bare, "BLITZ_VENV": str(Path(sys.executable).parents[1]), "TMPDIR": str(self.folder)}
-        environment["SPARK_LOCAL_DIRS"] = f"{self.folder}/local"
-        pipe = subprocess.PIPE
+    def start(self, name: str, engine: str, *arguments: str, master: str = "local[2]") -> subprocess.Popen[str]:
+        conf = ("--conf", f"{self.folder}/{name}.json", "--no-report")
+        command = command_of(engine, "run_all", *conf, *arguments, submit=("--master", master))
+        places = environment(TMPDIR=str(self.folder), SPARK_LOCAL_DIRS=f"{self.folder}/local")
+        out, err = subprocess.PIPE, subprocess.STDOUT
         return subprocess.Popen(
-            command, cwd=CHECKOUT, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+            command, cwd=CHECKOUT, env=places, stdout=out, stderr=err, text=True, start_new_session=True
         )
 
-    def complete(self, name: str, engine: str = "spark") -> float:
-        """A run from start to end; its seconds."""
-        started = time.monotonic()
+    def complete(self, name: str, engine: str) -> int:
+        """Run from start to end; the number of lines that the run logs."""
         process = self.start(name, engine)
-        out, err = process.communicate(timeout=300)
-        assert process.returncode == 0, out[-3000:] + err[-3000:]
-        return time.monotonic() - started
+        said, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, said[-3000:]
+        return said.count(LOGGED)
 
     def shuffled(self) -> set[Path]:
         """The shuffle files of the live executors."""
         return set(self.folder.glob("local/**/shuffle_*.data"))
 
-    def read(self) -> Tables:
-        return {step: compare.read(str(path)) for step, path in self.outputs.items()}
-
-    def which(self) -> dict[str, list[str]]:
-        """For each output, the samples whose complete result it is."""
+    def which(self, *steps: str) -> dict[str, list[str]]:
+        """For each output, or those of some steps, the samples whose complete result it is."""
+        tables = {step: compare.read(str(self.outputs[step])) for step in steps or self.outputs}
         return {
             step: [
                 name
-                for name, tables in self.expected.items()
-                if compare.differences(tables[step], found, compare.KEYS[step]) == []
+                for name, expected in self.expected.items()
+                if compare.differences(expected[step], found, compare.KEYS[step]) == []
             ]
-            for step, found in self.read().items()
+            for step, found in tables.items()
         }
 
     def left_over(self) -> list[str]:
@@ -94,9 +81,8 @@ class Runs:
         inside = tuple(f"{path}/" for path in self.outputs.values())
         found = [path for path in (self.folder / "out").rglob("*") if path.is_file()]
         foreign = [str(path) for path in found if not str(path).startswith(inside) and "quarantine" not in path.parts]
-        folder = self.outputs["customers"].parent
-        run_files = {str(folder / name) for name in ("manifest.json", "report.html", "report.json")}
-        return [path for path in foreign if path not in run_files]
+        manifests = {str(path) for path in self.outputs["customers"].parent.glob("manifest*.json")}
+        return [path for path in foreign if path not in manifests]
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +102,16 @@ def gone(group: int) -> bool:
     return False
 
 
+def wait_for_lines(process: subprocess.Popen[str], count: int) -> None:
+    """Return as soon as a run has logged so many lines, however fast the machine is."""
+    assert process.stdout is not None
+    said = []
+    while count:
+        said.append(line := process.stdout.readline())
+        assert line, f"it ended before: {''.join(said)[-3000:]}"
+        count -= LOGGED in line
+
+
 def kill(process: subprocess.Popen[str], *, with_python: bool) -> None:
     """kill -9 of the JVM of the driver, with its Python process or alone: then Python must end by itself."""
     if with_python:
@@ -132,20 +128,17 @@ def kill(process: subprocess.Popen[str], *, with_python: bool) -> None:
 @pytest.mark.parametrize("engine", list(MOMENTS))
 def test_killed_at_moments_of_a_run(runs: Runs, engine: str) -> None:
     """Each run starts from what the killed one before it left, on the other sample."""
-    seen, moments, length = set(), MOMENTS[engine], runs.complete("a", engine)
+    seen, moments, lines = set(), MOMENTS[engine], runs.complete("a", engine)
     assert set(map(tuple, runs.which().values())) == {("a",)}
     for number in range(moments):
         process = runs.start("ba"[number % 2], engine)
-        try:
-            process.wait(timeout=length * (number + 0.5) / moments)
-        except subprocess.TimeoutExpired:
-            kill(process, with_python=number % 4 < 2)
-        process.communicate()
+        wait_for_lines(process, lines * (number + 1) // (moments + 1))
+        kill(process, with_python=number % 4 < 2)
         found = runs.which()
         assert all(len(samples) == 1 for samples in found.values()), (number, found)
         seen.add(tuple(sample for samples in found.values() for sample in samples))
     assert len(seen) > moments // 5  # some died before the first swap, some between two swaps
-    runs.complete("b", engine)
+    runs.complete("b", "sail")  # whatever engine left it, the next run cleans up
     assert set(map(tuple, runs.which().values())) == {("b",)}
     assert runs.left_over() == []
 
@@ -164,8 +157,9 @@ def executors(group: int) -> list[int]:
 
 
 def test_an_executor_dies_in_the_middle_of_a_stage(runs: Runs) -> None:
-    """A minute and a half on two busy cores. It dies between map and reduce of Swiggy, and its shuffle files are lost."""
-    process = runs.start("a", master="local-cluster[2,1,1024]")
+    """It dies between map and reduce of Swiggy, and its shuffle files are lost."""
+    steps = ("ownapp", "swiggy")
+    process = runs.start("a", "spark", "--steps", ",".join(steps), master="local-cluster[2,1,1024]")
     said: list[str] = []
     swiggy_started = threading.Event()
 
@@ -177,10 +171,8 @@ def test_an_executor_dies_in_the_middle_of_a_stage(runs: Runs) -> None:
                 swiggy_started.set()
         swiggy_started.set()
 
-    assert process.stderr is not None
-    listeners = [threading.Thread(target=listen), threading.Thread(target=process.stderr.read)]
-    for listener in listeners:
-        listener.start()
+    listener = threading.Thread(target=listen)
+    listener.start()
     assert swiggy_started.wait(timeout=200)
     before, deadline = runs.shuffled(), time.monotonic() + 60
     while not runs.shuffled() - before:
@@ -190,15 +182,14 @@ def test_an_executor_dies_in_the_middle_of_a_stage(runs: Runs) -> None:
     assert len(victims) == 2, "".join(said)[-3000:]
     os.kill(victims[0], signal.SIGKILL)
     assert process.wait(timeout=300) == 0, "".join(said)[-3000:]
-    for listener in listeners:
-        listener.join()
-    assert set(map(tuple, runs.which().values())) == {("a",)}
+    listener.join()
+    assert runs.which(*steps) == {"ownapp": ["a"], "swiggy": ["a"]}
     assert runs.left_over() == []
 
 
 def test_two_runs_at_once(runs: Runs) -> None:
-    """A minute. Both succeed, or one says that the other is publishing; the outputs are complete."""
-    both = [runs.start("b"), runs.start("b")]
+    """Both succeed, or one says that the other is publishing; the outputs are complete."""
+    both = [runs.start("b", "sail"), runs.start("b", "sail")]
     said = [process.communicate(timeout=300)[0] for process in both]
     codes = sorted(process.returncode for process in both)
     assert codes in ([0, 0], [0, 1]), said

@@ -1,14 +1,12 @@
-"""A run with everything on S3, by conf/prod.json itself; and S3 that refuses, does not answer, or lacks a file.
+"""Runs with everything on S3, by conf/prod.json itself; and S3 that refuses, does not answer, or lacks a file.
 
-moto's server is the S3, a few lines of http.server the one that refuses. The first run downloads the jars of hadoop-aws.
-The failures come before Spark starts, so these runs need no JVM.
+moto's server is the S3, a few lines of http.server the one that refuses. The first run on Spark downloads the jars of hadoop-aws.
+The failures come before an engine starts, so these runs need no JVM.
 """
 
 import json
-import os
 import re
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,13 +19,16 @@ import boto3
 import pandas as pd
 import pytest
 
+import compare
+import pandas_pipeline
 from blitz import storage
 from blitz_sample.generate import write_sample
+from job_runs import ENGINES, QUICK, as_options, command_of, environment
+from places import CHECKOUT
 from s3_fixtures import HADOOP_AWS, aws_environment, free_port
 
 pytestmark = pytest.mark.slow
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 PROD = CHECKOUT / "conf/prod.json"
 ORDERS = 5000
 A_MINUTE = 60
@@ -68,19 +69,12 @@ def buckets(moto_server: str, sample: Path) -> Any:
     return client
 
 
-def environment(endpoint: str) -> dict[str, str]:
-    """The environment of this process, with no AWS settings but those of the server."""
-    bare = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SPARK", "PYSPARK"))}
-    return {**bare, **aws_environment(endpoint), "BLITZ_VENV": str(Path(sys.executable).parents[1])}
-
-
-def run(command: list[str], endpoint: str, seconds: float) -> tuple[subprocess.CompletedProcess[str], float]:
-    """run_all on conf/prod.json, started by a command, and how long it took."""
-    command = [*command, "jobs/run_all.py", "--conf", "conf/prod.json"]
-    started = time.monotonic()
-    done = subprocess.run(
-        command, env=environment(endpoint), cwd=CHECKOUT, capture_output=True, text=True, timeout=seconds
-    )
+def run(engine: str, endpoint: str, seconds: float = 120) -> tuple[subprocess.CompletedProcess[str], float]:
+    """run_all on conf/prod.json with no AWS settings but those of the server, and how long it took."""
+    submit = ("--packages", HADOOP_AWS, *as_options(QUICK))
+    command = command_of(engine, "run_all", "--conf", "conf/prod.json", submit=submit)
+    places, started = environment("AWS_", **aws_environment(endpoint)), time.monotonic()
+    done = subprocess.run(command, env=places, cwd=CHECKOUT, capture_output=True, text=True, timeout=seconds)
     return done, time.monotonic() - started
 
 
@@ -93,17 +87,33 @@ def message_of(done: subprocess.CompletedProcess[str]) -> str:
     return said[said.index("run_all: ") :]
 
 
-def test_conf_prod_unchanged(moto_server: str, buckets: Any, sample: Path) -> None:
-    """A minute and a half."""
-    done, _ = run(["./spark-submit.sh", "--packages", HADOOP_AWS], moto_server, 400)
-    assert done.returncode == 0, done.stdout[-5000:]
+@pytest.fixture(scope="module")
+def expected(sample: Path) -> dict[str, pd.DataFrame]:
+    """The tables of the sample by pandas; conf/prod.json computes what conf/local.json does."""
+    return pandas_pipeline.run(
+        json.loads((CHECKOUT / "conf/local.json").read_text().replace("data/sample", str(sample)))
+    )
+
+
+def table_of(folder: str) -> pd.DataFrame:
+    """The rows of a Parquet table."""
+    files = [info.path for info in storage.list_files(folder) if info.path.endswith(".parquet")]
+    return pd.concat([compare.read(storage.open_input(path)) for path in files], ignore_index=True)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_conf_prod_unchanged(
+    moto_server: str, buckets: Any, sample: Path, expected: dict[str, pd.DataFrame], engine: str
+) -> None:
+    """The second of the two runs replaces the tables of the first."""
+    done, _ = run(engine, moto_server, 400)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-3000:]
     manifest = json.loads(storage.read_bytes("s3://blitz-mcdelivery/features/users/ownapp/manifest.json"))
-    assert list(manifest["steps"]) == ["ownapp", "swiggy", "instore", "customers", "segments", "microsegments"]
+    assert list(manifest["steps"]) == list(expected) and manifest["engine"] == engine
     for step, body in manifest["steps"].items():
-        files = [info for info in storage.list_files(body["output"]) if info.path.endswith(".parquet")]
-        with_rows = sum(len(pd.read_parquet(storage.open_input(info.path), columns=["algonomy_id"])) for info in files)
-        assert with_rows == body["rows"] > 100, step
-        assert len(files) == body["files"] <= 8, step
+        found = table_of(body["output"])
+        assert compare.differences(expected[step], found, compare.KEYS[step]) == [], step
+        assert body["rows"] == len(found) > 100 and body["files"] <= 8, step
         for account in body["accounts"]:
             assert account["read"] == account["kept"] + sum(account["dropped"].values()), (step, account)
     listed = [
@@ -122,7 +132,7 @@ def test_a_missing_model(moto_server: str, buckets: Any) -> None:
     model = buckets.get_object(**place)["Body"].read()
     buckets.delete_object(**place)
     try:
-        done, seconds = run([sys.executable], moto_server, 120)
+        done, seconds = run("sail", moto_server)
     finally:
         buckets.put_object(**place, Body=model)
     message = message_of(done)
@@ -162,7 +172,7 @@ def refusing() -> Iterator[str]:
 
 def test_a_denied_bucket() -> None:
     with refusing() as endpoint:
-        done, seconds = run([sys.executable], endpoint, 120)
+        done, seconds = run("sail", endpoint)
     message = message_of(done)
     assert seconds < A_MINUTE
     assert re.search(r"s3://data-mcdelivery/sales/ and \d+ more paths: access denied", message)
@@ -173,7 +183,7 @@ def test_a_denied_bucket() -> None:
 def test_an_endpoint_that_does_not_answer() -> None:
     """20 s: the retries of two clients."""
     endpoint = f"http://127.0.0.1:{free_port()}"
-    done, seconds = run([sys.executable], endpoint, 120)
+    done, seconds = run("sail", endpoint)
     message = message_of(done)
     assert seconds < A_MINUTE
     assert f"S3 at {endpoint.removeprefix('http://')} cannot be reached" in message and "AWS_ENDPOINT_URL" in message

@@ -1,0 +1,38 @@
+"""Jobs as a user starts them, in a process of their own, on either engine."""
+
+import os
+import sys
+from pathlib import Path
+
+from places import CHECKOUT
+
+ENGINES = ("sail", "spark")
+# For samples of a few thousand orders, where nothing runs often enough to be worth compiling: half the time of a run.
+QUICK = {
+    "spark.sql.codegen.wholeStage": False,
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.shuffle.partitions": 2,
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+    "spark.executor.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+    "spark.driver.host": "127.0.0.1",
+}
+
+
+def as_options(conf: dict[str, object]) -> list[str]:
+    """Spark settings as spark-submit takes them."""
+    return [word for name, value in conf.items() for word in ("--conf", f"{name}={str(value).lower()}")]
+
+
+def command_of(engine: str, job: str, *arguments: str, submit: tuple[str, ...] = ("--master", "local[2]")) -> list[str]:
+    """The command of a job: by Python on Sail, by spark-submit.sh with the options ``submit`` on Spark."""
+    script = f"{CHECKOUT}/jobs/{job}.py"
+    if engine == "sail":
+        return [sys.executable, script, *arguments, "--engine", "sail"]
+    return [f"{CHECKOUT}/spark-submit.sh", *submit, script, *arguments]
+
+
+def environment(*without: str, **more: str) -> dict[str, str]:
+    """The environment of this process without settings of an engine, and without names that begin like ``without``."""
+    gone = ("SPARK", "PYSPARK", "SAIL", *without)
+    bare = {name: value for name, value in os.environ.items() if not name.startswith(gone)}
+    return {**bare, "BLITZ_VENV": str(Path(sys.executable).parents[1]), **more}
