@@ -1,6 +1,7 @@
 """Files as the world writes them: every form of a value is read as the same value, or the row has a reason."""
 
 import datetime as dt
+import json
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,13 @@ def test_rows_that_cannot_be_read_have_a_reason(spark, tmp_path):
     assert len(rejected) == 6
     assert {Path(row["file"]).name for row in rejected} == {"a.parquet"}
     assert any('"id":"x"' in row["raw"] for row in rejected)
+
+
+@pytest.mark.parametrize("zone", [None, "UTC"])
+def test_the_quarantine_has_all_digits_of_a_time(spark, tmp_path, zone):
+    pq.write_table(orders(pa.array([INSTANT], pa.timestamp("us", zone)), id=["x"]), tmp_path / "a.parquet")
+    [row] = read_rejected(spark, resolve([(SPEC, str(tmp_path))])[0], ZONE).collect()
+    assert json.loads(row["raw"])["at"] == "2025-01-31 18:29:59.123456"
 
 
 def test_files_of_one_folder_may_differ_in_types(spark, tmp_path):

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from blitz.raw import csv_lines
 from blitz.raw.csv_cells import FILE
 from blitz.raw.readers import FileColumn, cell_of, raw_cells
-from blitz.raw.tables import FileGroup, RawTable
+from blitz.raw.tables import FileGroup, RawColumn, RawTable
 from blitz.raw.typed_columns import TypedColumns
 
 CONTINUES = "_continues_record"  # in the raw values of a rejected row: whether csv_lines.continues_record holds
@@ -78,7 +78,13 @@ def _read(spark: SparkSession, table: RawTable, timezone: str, file: FileColumn 
 
 def _raw(group: FileGroup) -> Column:
     """The raw values of a row as JSON text; CONTINUES is in it for the rest of a record."""
-    cells = [cell_of(column).alias(column.name) for column in group.columns]
+    cells = [_json_value(column).alias(column.name) for column in group.columns]
     if group.format == "csv":
         cells.append(F.when(csv_lines.continues_record(group), True).alias(CONTINUES))
     return F.to_json(F.struct(*cells))
+
+
+def _json_value(column: RawColumn) -> Column:
+    """The cell; a time as text with all its digits, which Spark's JSON cuts to thousandths."""
+    cell = cell_of(column)
+    return cell.cast("string") if column.physical in ("instant", "local") else cell
