@@ -30,7 +30,9 @@ from pyspark.sql import functions as F
 from blitz.publish.tables import publish
 from blitz.spark.engine import Engine
 from blitz.spark.session import open_session
-spark = open_session("killed", {"spark.ui.enabled": "false", "spark.master": "local[2]"}, engine=Engine("NAME")).spark
+from job_runs import QUICK
+conf = QUICK | {"spark.ui.enabled": "false", "spark.master": "local[2]"}
+spark = open_session("killed", conf, engine=Engine("NAME")).spark
 rows = spark.range(0, 30, 1, 6).select("id", F.lit("new").alias("which one"))
 rows.where("id < 0").collect()
 print("ready", flush=True)

@@ -9,18 +9,18 @@ from places import CHECKOUT
 ENGINES = ("sail", "spark")
 # For samples of a few thousand orders, where nothing runs often enough to be worth compiling: half the time of a run.
 QUICK = {
-    "spark.sql.codegen.wholeStage": False,
+    "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-    "spark.sql.shuffle.partitions": 2,
+    "spark.sql.shuffle.partitions": "2",
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
     "spark.executor.extraJavaOptions": "-XX:TieredStopAtLevel=1",
     "spark.driver.host": "127.0.0.1",
 }
 
 
-def as_options(conf: dict[str, object]) -> list[str]:
+def as_options(conf: dict[str, str]) -> list[str]:
     """Spark settings as spark-submit takes them."""
-    return [word for name, value in conf.items() for word in ("--conf", f"{name}={str(value).lower()}")]
+    return [word for name, value in conf.items() for word in ("--conf", f"{name}={value}")]
 
 
 def command_of(engine: str, job: str, *arguments: str, submit: tuple[str, ...] = ("--master", "local[2]")) -> list[str]:
