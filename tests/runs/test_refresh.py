@@ -155,6 +155,7 @@ def test_the_first_refresh_computes_all_orders_as_files_of_one_month(world_in_ju
     assert world_in_july.june_months == ["2023-03", "2024-10", "2025-05"]
 
 
+@pytest.mark.engines
 def test_a_refresh_gives_the_tables_of_a_full_run(spark, world_in_july, tmp_path):
     assert {each["computed"] for each in world_in_july.july.values()} == {"changed"}
     assert differences(spark, world_in_july.body, "2025-07-01", tmp_path) == []
@@ -194,7 +195,6 @@ def test_a_refresh_without_changes_leaves_the_output_and_the_copies(world_in_jul
     assert world_in_july.states[0] == world_in_july.states[1]
 
 
-@pytest.mark.slow
 def test_since_limits_what_a_rewritten_file_can_change(spark, world_in_july, tmp_path):
     world, body = world_in_july.world, world_in_july.body
     path = world.root / "raw/ownapp/orders/part.parquet"  # an export that writes the same file again
@@ -239,7 +239,6 @@ def with_users(world: World, *customers: str) -> dict[str, Any]:
     return body
 
 
-@pytest.mark.slow
 def test_csv_files_are_copied_once(spark, tmp_path):
     body = with_users(first_world(tmp_path), "0007", "0009")
     refreshed(spark, body, "2025-06-01", channels=INSTORE)
@@ -268,7 +267,6 @@ def test_csv_files_are_copied_once(spark, tmp_path):
     assert differences(spark, body, "2025-06-01", tmp_path / "full", INSTORE) == []
 
 
-@pytest.mark.slow
 def test_copies_of_another_time_zone_are_not_read(spark, tmp_path):
     world = first_world(tmp_path)
     # In Kolkata of 1 December, in Dubai of 30 November, where the late line below belongs to it.
