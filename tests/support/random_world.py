@@ -120,9 +120,9 @@ class RandomWorld:
     def rewrite(self) -> None:
         """Write the rows of a rough world again: Parquet in several physical forms, CSV with damaged and empty lines."""
         raw = self.root / "raw"
-        for channel in ("ownapp", "swiggy"):
-            self._in_forms(raw / channel / "orders", getattr(self.world, channel))
-            self._in_forms(raw / channel / "lines", getattr(self.world, f"{channel}_lines"))
+        for channel, orders in self.world.orders.items():
+            self._in_forms(raw / channel / "orders", orders)
+            self._in_forms(raw / channel / "lines", self.world.lines[channel])
         for name, rows, columns in (
             ("orders", self.world.instore, list(INSTORE_ORDER)), ("lines", self.world.instore_lines, list(INSTORE_LINE)),
         ):  # fmt: skip
