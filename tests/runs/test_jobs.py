@@ -11,6 +11,7 @@ import pytest
 
 from blitz.cli.main import main
 from blitz_sample.generate import write_sample
+from job_runs import QUICK, as_options
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -84,7 +85,7 @@ def bare_environment(**more: str) -> dict[str, str]:
 def test_spark_submit_on_executors_of_their_own(config, tmp_path):
     """Raw spark-submit from a checkout ships the package to processes that have nothing of it."""
     command = ["spark-submit", "--master", "local-cluster[2,1,1024]", "--conf", "spark.ui.enabled=false",
-               "--conf", "spark.sql.shuffle.partitions=2", str(CHECKOUT / "jobs/run_all.py"),
+               *as_options(QUICK), str(CHECKOUT / "jobs/run_all.py"),
                "--conf", write(tmp_path, config)]  # fmt: skip
     environment = bare_environment(PYSPARK_PYTHON=sys.executable)
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=600)
