@@ -8,6 +8,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from blitz.spark.observation import observed
+from blitz.spark.staging import Staging
 
 READ = "read"
 KEPT = "kept"
@@ -48,9 +49,14 @@ def by_reason(reason: Column, reasons: Iterable[Reason]) -> dict[str, Column]:
 
 
 class RowMetrics:
-    """Row counts of a step by table and name: ``observe`` frames, run the action, then read ``counts``."""
+    """Row counts of a step by table and name: ``observe`` frames, run the action, then read ``counts``.
 
-    def __init__(self) -> None:
+    Args:
+        staging: gets what the step computes once; by default one of its own.
+    """
+
+    def __init__(self, staging: Staging | None = None) -> None:
+        self.staging = staging or Staging()
         self._observed: list[tuple[dict[str, tuple[str, str]], Callable[[], dict[str, int]]]] = []
         self._known: dict[str, dict[str, int]] = {}
 
@@ -59,7 +65,12 @@ class RowMetrics:
         self._known.setdefault(table, {}).update(counts)
 
     def observe(
-        self, df: DataFrame, metrics: Mapping[str, Mapping[str, Column]], keep: Column | None = None
+        self,
+        df: DataFrame,
+        metrics: Mapping[str, Mapping[str, Column]],
+        keep: Column | None = None,
+        *,
+        is_costly: bool = False,
     ) -> DataFrame:
         """Count the rows of a frame while an action computes them.
 
@@ -67,6 +78,7 @@ class RowMetrics:
             df: the frame.
             metrics: per table and name what each row adds to the count: a boolean or whole number, null adds nothing.
             keep: which rows pass, by default all. All rows are counted.
+            is_costly: whether the frame is expensive to compute; without observations (Sail), it is then staged.
 
         Returns the rows that pass; the action must run over this frame or one derived from it.
         """
@@ -74,7 +86,8 @@ class RowMetrics:
         passes = F.lit(True) if keep is None else keep
         if not names:
             return df.where(passes)
-        frame, totals = observed(df, {key: metrics[table][name] for key, (table, name) in names.items()}, passes)
+        values = {key: metrics[table][name] for key, (table, name) in names.items()}
+        frame, totals = observed(df, values, passes, self.staging if is_costly else None)
         self._observed.append((names, totals))
         return frame
 

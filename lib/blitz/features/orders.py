@@ -4,16 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from blitz.accounts import KEPT, READ, REJECTED, Account, Reason, RowMetrics, by_reason, each_row
 from blitz.features.days import day_metrics
 from blitz.features.lines import LINE_REASONS, bit, line_features
-from blitz.raw.channels import Channel, instore_key
+from blitz.raw.channels import CHANNELS, Channel, instore_key
 from blitz.raw.menu import BITS, Category, Menu
 from blitz.raw.specs import REASON
 from blitz.spark.columns import names_where, to_bigint
+from blitz.spark.first_rows import first_rows
 
 DAYPARTS = ("Breakfast", "Lunch", "Evening", "Dinner", "Late Night")
 STORE_COLUMNS = ("store_type", "store_generator_new", "store_geographical_city", "store_key_city")
@@ -91,8 +92,20 @@ def in_window(local: Column, start: date, end: date) -> Column:
     return (local >= first) & (local < end_of_window)
 
 
-def mapping_key(channel: Channel) -> Column:
-    """The order key in a row of the customer mapping."""
+def mapping_columns() -> list[Column]:
+    """What the order features need of a typed row of the customer mapping: ``customer``, its order key for channels of
+    each layout (``delivery_key`` bigint, ``store_key`` text; see ``mapping_key_name``), ``reject_reason``."""
+    by_layout = {channel.layout: channel for channel in CHANNELS.values()}
+    keys = [_mapping_key(channel).alias(mapping_key_name(channel)) for channel in by_layout.values()]
+    return [F.col("customer_code_ty").alias("customer"), *keys, F.col(REASON)]
+
+
+def mapping_key_name(channel: Channel) -> str:
+    """The column of ``mapping_columns`` that has the channel's order keys."""
+    return f"{channel.layout}_key"
+
+
+def _mapping_key(channel: Channel) -> Column:
     columns = [F.col(name) for name in channel.mapping_key_columns]
     return instore_key(*columns) if len(columns) > 1 else to_bigint(columns[0])
 
@@ -103,10 +116,10 @@ def published_key(channel: Channel) -> Column:
 
 
 def keyed_customers(mapping: DataFrame, channel: Channel) -> DataFrame:
-    """``order_key`` and ``customer`` of every row of the customer mapping. In-store orders are known by invoice, store
-    and date, the others by their id. Rejected rows map nothing."""
+    """``order_key`` and ``customer`` of the rows of ``mapping_columns`` that are not rejected. In-store orders are
+    identified by invoice, store and date, the others by their id."""
     good = mapping.where(F.col(REASON).isNull())
-    return good.select(mapping_key(channel).alias("order_key"), F.col("customer_code_ty").alias("customer"))
+    return good.select(F.col(mapping_key_name(channel)).alias("order_key"), "customer")
 
 
 def customer_keys(keyed: DataFrame) -> DataFrame:
@@ -142,7 +155,7 @@ def order_features(tables: OrderTables, channel: Channel, settings: OrderSetting
 
     Row counts of both raw tables go to ``metrics``; see ``order_accounts``.
     """
-    orders = _first_of_repeated(_in_window(tables.orders, channel, settings, metrics), channel)
+    orders = _first_of_repeated(_in_window(tables.orders, channel, settings, metrics), channel, metrics)
     if tables.queries is not None:
         queries = tables.queries.withColumn("has_query", F.lit(True))
         orders = orders.join(queries, "order_key", "left")
@@ -172,13 +185,11 @@ def _in_window(orders: DataFrame, channel: Channel, settings: OrderSettings, met
     return metrics.observe(reasoned, {"orders": counted}, keep=is_in).drop(REASON)
 
 
-def _first_of_repeated(orders: DataFrame, channel: Channel) -> DataFrame:
+def _first_of_repeated(orders: DataFrame, channel: Channel, metrics: RowMetrics) -> DataFrame:
     """One row per order: the latest time, then the greatest amount, then the first by all other columns."""
     others = sorted(set(orders.columns) - {"order_key", "order_local", channel.time, channel.amount})
     latest_first = [F.col(channel.time).desc(), F.col(channel.amount).desc_nulls_last()]
-    window = Window.partitionBy("order_key").orderBy(*latest_first, *[F.col(name).asc() for name in others])
-    ranked = orders.repartition("order_key").withColumn("rank", F.row_number().over(window))
-    return ranked.where(F.col("rank") == 1).drop("rank")
+    return first_rows(orders, "order_key", [*latest_first, *[F.col(name).asc() for name in others]], metrics.staging)
 
 
 def _with_lines(
@@ -201,7 +212,7 @@ def _with_lines(
         **{reason: F.when(is_kept, F.col(reason)) for reason in LINE_REASONS},
         KEPT: F.when(is_kept, F.col("kept_lines")),
     }
-    return metrics.observe(both, {"orders": order_counts, "lines": line_counts}, keep=is_kept)
+    return metrics.observe(both, {"orders": order_counts, "lines": line_counts}, keep=is_kept, is_costly=True)
 
 
 def _counted(tables: OrderTables, channel: Channel, settings: OrderSettings, metrics: RowMetrics) -> DataFrame:

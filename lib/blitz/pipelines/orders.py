@@ -22,6 +22,7 @@ from blitz.raw.mappings import Mappings, category_table, choice_table, store_tab
 from blitz.raw.rejections import half_records, rejections
 from blitz.raw.tables import RawTable
 from blitz.spark.session import configure
+from blitz.spark.staging import Staging
 
 # Called with the account of the orders, all counts and the number of staged rows; returns what the manifest says of
 # it. Raises GateError.
@@ -66,6 +67,7 @@ class OrderFeaturePipeline:
             Own app itself does not ask for them.
         quarantine_name: the folder of the rejected rows; by default the channel's name.
         gate: looks at the counts before the features are published; by default nothing does.
+        staging: gets the frames that several queries or steps of the run read; by default one that ``run`` removes.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class OrderFeaturePipeline:
         users: Callable[[], DataFrame] | None = None,
         quarantine_name: str | None = None,
         gate: Gate | None = None,
+        staging: Staging | None = None,
     ) -> None:
         if channel not in CHANNELS:
             raise BlitzError(f"unknown channel {channel!r}; known: {', '.join(CHANNELS)}")
@@ -95,6 +98,7 @@ class OrderFeaturePipeline:
         self._users = users or self._published_users
         self._quarantine_name = quarantine_name or channel
         self._gate = gate
+        self._staging = staging or Staging()
 
     @property
     def output_path(self) -> str:
@@ -106,7 +110,10 @@ class OrderFeaturePipeline:
 
         Raises InputError for missing files or columns, BlitzError where too many rows cannot be read.
         """
-        self.publish(self.compute())
+        try:
+            self.publish(self.compute())
+        finally:
+            self._staging.remove()
         return read_output(self.spark, self.output_path, self.context.format)
 
     def run_instore(self) -> DataFrame:
@@ -120,8 +127,8 @@ class OrderFeaturePipeline:
         inputs = self._inputs or raw_inputs(
             self.config, [self.channel.name], allow_repeated_files=self.context.allow_repeated_files
         )
-        reader = self._reader or FileReader(self.spark, inputs, self.config.common.timezone)
-        mappings, metrics = inputs.mappings(), RowMetrics()
+        reader = self._reader or FileReader(self.spark, inputs, self.config.common.timezone, self._staging)
+        mappings, metrics = inputs.mappings(), RowMetrics(self._staging)
         tables = self._tables(reader, mappings)
         frame = order_features(tables, self.channel, order_settings(self.config), metrics)
         raw = raw_tables(inputs, self.channel.name)

@@ -6,12 +6,13 @@ from typing import Protocol
 from pyspark.sql import DataFrame, SparkSession
 
 from blitz.accounts import Account, RowMetrics
-from blitz.features.orders import CountedLines, customer_keys, keyed_customers
+from blitz.features.orders import CountedLines, customer_keys, keyed_customers, mapping_columns
 from blitz.raw import typed_rows as sources
 from blitz.raw.channels import Channel
 from blitz.raw.customer_mapping import MAPPING, mapping_account, observe_mapping, with_mapping_reason
 from blitz.raw.inputs import RawInputs
 from blitz.raw.tables import RawTable
+from blitz.spark.staging import Staging
 
 
 class Reader(Protocol):
@@ -49,27 +50,36 @@ class FileReader:
         spark: the session.
         inputs: the raw tables.
         timezone: the zone of local times.
+        staging: of the run: gets the customer mapping, which all channels read, and the rows of CSV files, whose cells
+            are expensive to type.
     """
 
-    def __init__(self, spark: SparkSession, inputs: RawInputs, timezone: str) -> None:
-        self._spark, self._inputs, self._timezone = spark, inputs, timezone
+    def __init__(self, spark: SparkSession, inputs: RawInputs, timezone: str, staging: Staging) -> None:
+        self._spark, self._inputs, self._timezone, self._staging = spark, inputs, timezone, staging
         self._metrics = RowMetrics()
 
     def orders(self, channel: Channel) -> DataFrame:
         """Return the typed orders of all raw files."""
-        return sources.read_table(self._spark, self._inputs.orders[channel.name], self._timezone)
+        return self._typed(self._inputs.orders[channel.name])
 
     def lines(self, channel: Channel) -> DataFrame | CountedLines:
         """Return the typed lines of all raw files."""
-        return sources.read_table(self._spark, self._inputs.lines[channel.name], self._timezone)
+        return self._typed(self._inputs.lines[channel.name])
 
     def customers(self, channel: Channel) -> DataFrame:
         """Return the customer of every order key that the mapping names."""
-        typed = sources.read_table(self._spark, self._inputs.customer_mapping, self._timezone)
-        mapping = with_mapping_reason(typed)
+        mapping = self._staging.shared(MAPPING, self._mapping)
         if channel.name == self._inputs.first_channel:
             mapping = observe_mapping(mapping, self._metrics)
         return customer_keys(keyed_customers(mapping, channel))
+
+    def _typed(self, table: RawTable) -> DataFrame:
+        rows = sources.read_table(self._spark, table, self._timezone)
+        return self._staging.once(rows) if any(group.format == "csv" for group in table.groups) else rows
+
+    def _mapping(self) -> DataFrame:
+        typed = sources.read_table(self._spark, self._inputs.customer_mapping, self._timezone)
+        return with_mapping_reason(typed).select(*mapping_columns())
 
     def queries(self, channel: Channel) -> DataFrame | None:
         """Return the keys of the orders with a query; None where the channel has no queries."""

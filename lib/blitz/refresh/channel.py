@@ -51,6 +51,7 @@ from blitz.refresh.state import (
 )
 from blitz.refresh.users import OwnAppUsers
 from blitz.run.gates import channel_gate
+from blitz.spark.staging import Staging
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +93,7 @@ class ChannelRefresh:
         now: what the order features depend on now.
         mapping: the rows of the customer mapping.
         users: the own-app users.
+        staging: gets the frames that several queries of the run read.
         before: the channel's step in the previous manifest; None where there is none.
     """
 
@@ -103,6 +105,7 @@ class ChannelRefresh:
     now: ChannelInputs
     mapping: MappingRows
     users: OwnAppUsers
+    staging: Staging
     before: Mapping[str, Any] | None = None
 
     @property
@@ -172,7 +175,7 @@ class ChannelRefresh:
 
     def _compute_all(self, reason: str) -> StepResult:
         log.info("%s: all orders are computed: %s", self.channel.name, reason)
-        reader = AllOrdersReader(self.spark, self.raw, self._timezone, self.mapping)
+        reader = AllOrdersReader(self.spark, self.raw, self._timezone, self.mapping, self.staging)
         gate = channel_gate(self.config, self.channel.name, self.before)
         pipeline = self._pipeline(reader, MonthPublisher(self.path, self._timezone, self.context.run_id), gate)
         result = pipeline.publish(pipeline.compute())
@@ -232,6 +235,7 @@ class ChannelRefresh:
             tables=typed,
             with_keys=found.with_keys,
             unread=found.unread,
+            staging=self.staging,
         )
 
     def _changed_pipeline(self, found: IncrementalPlan, reader: Reader) -> OrderFeaturePipeline:
@@ -257,6 +261,7 @@ class ChannelRefresh:
             users=self.users.read,
             quarantine_name=quarantine_name,
             gate=gate,
+            staging=self.staging,
         )
 
     @property

@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from blitz.accounts import READ, REJECTED, Account, RowMetrics, by_reason, each_row
-from blitz.features.orders import OrderSettings, in_window, local_time, published_key
+from blitz.features.orders import OrderSettings, in_window, local_time, mapping_key_name, published_key
 from blitz.publish.tables import read_output
 from blitz.raw import typed_rows as sources
 from blitz.raw.channels import Channel
@@ -18,7 +18,7 @@ from blitz.raw.parquet_schema import parquet_columns
 from blitz.raw.readers import raw_cells
 from blitz.raw.specs import REASON
 from blitz.raw.tables import FileGroup, RawTable
-from blitz.refresh.mapping import MappingRows, key_column
+from blitz.refresh.mapping import MappingRows
 from blitz.refresh.plan import Changed, FileChanges
 from blitz.refresh.users import OwnAppUsers
 from blitz.storage.frames import write_parquet
@@ -138,7 +138,7 @@ class KeyFinder:
         rows = [mapping.changes(plan.before.mapping)] if plan.mapping else []
         if plan.users and plan.before.users:
             rows.append(mapping.of_customers(plan.before.users.folder, users.changes(plan.before.users)))
-        return [each.select(key_column(self._channel)) for each in rows]
+        return [each.select(mapping_key_name(self._channel)) for each in rows]
 
     def _placed(self, first: date) -> DataFrame:
         """The keys of raw orders in the window from a local day on."""

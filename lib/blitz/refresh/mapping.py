@@ -15,9 +15,9 @@ from pyspark.sql import functions as F
 from blitz import storage
 from blitz.accounts import KEPT, READ, Account, Reason
 from blitz.errors import InputError
-from blitz.features.orders import mapping_key
+from blitz.features.orders import mapping_columns, mapping_key_name
 from blitz.raw import typed_rows as sources
-from blitz.raw.channels import CHANNELS, Channel
+from blitz.raw.channels import Channel
 from blitz.raw.customer_mapping import MAPPING, MAPPING_REASONS, mapping_account, with_mapping_reason
 from blitz.raw.specs import REASON
 from blitz.raw.tables import RawTable, grouped
@@ -114,7 +114,7 @@ class MappingRows:
 
     def keyed(self, channel: Channel) -> DataFrame:
         """Return ``order_key`` and ``customer`` of every row, as ``blitz.features.orders.keyed_customers`` does."""
-        return self._rows(self.copy.parts).select(F.col(key_column(channel)).alias("order_key"), "customer")
+        return self._rows(self.copy.parts).select(F.col(mapping_key_name(channel)).alias("order_key"), "customer")
 
     def account(self) -> Account:
         """Return the account of all rows of the mapping."""
@@ -159,11 +159,6 @@ class MappingRows:
         if not folders:
             return self._spark.createDataFrame([], COPY_SCHEMA)
         return read_parquet(self._spark, folders, COPY_SCHEMA)
-
-
-def key_column(channel: Channel) -> str:
-    """Return the column of a mapping copy that has the channel's order keys."""
-    return f"{channel.layout}_key"
 
 
 def _raw_bytes(parts: Sequence[MappingPart]) -> int:
@@ -231,9 +226,7 @@ def _write(spark: SparkSession, plan: MappingPlan, folder: str) -> None:
             groups.append(replace(group, paths=(lines,)))
             file = F.when(F.col("file").endswith(f"-lines/{number}.csv"), F.lit(each.path)).otherwise(file)
         rows = sources.read_with_raw(spark, replace(plan.table, groups=grouped(groups)), plan.timezone)
-        by_layout = {channel.layout: channel for channel in CHANNELS.values()}
-        keys = [mapping_key(by_layout[name]).alias(f"{name}_key") for name in ("delivery", "store")]
-        columns = [F.col("customer_code_ty").alias("customer"), *keys, F.col(REASON), file.alias("file"), F.col("raw")]
+        columns = [*mapping_columns(), file.alias("file"), F.col("raw")]
         write_parquet(with_mapping_reason(rows).select(*columns), folder)
     finally:
         storage.delete(staged)

@@ -16,6 +16,7 @@ from blitz.raw.specs import REASON
 from blitz.raw.tables import RawTable
 from blitz.refresh.keys import CHANGED_KEY, UnreadFiles
 from blitz.refresh.mapping import MappingRows
+from blitz.spark.staging import Staging
 
 
 class AllOrdersReader:
@@ -26,10 +27,13 @@ class AllOrdersReader:
         inputs: the raw tables.
         timezone: the zone of local times.
         mapping: the rows of the customer mapping.
+        staging: gets the rows of CSV files.
     """
 
-    def __init__(self, spark: SparkSession, inputs: RawInputs, timezone: str, mapping: MappingRows) -> None:
-        self._files, self._inputs, self._mapping = FileReader(spark, inputs, timezone), inputs, mapping
+    def __init__(
+        self, spark: SparkSession, inputs: RawInputs, timezone: str, mapping: MappingRows, staging: Staging
+    ) -> None:
+        self._files, self._inputs, self._mapping = FileReader(spark, inputs, timezone, staging), inputs, mapping
 
     def orders(self, channel: Channel) -> DataFrame:
         """Return the typed orders of all raw files, with ``reject_reason``."""
@@ -69,6 +73,7 @@ class ChangedOrdersReader:
         tables: the channel's ``orders`` and ``lines`` as a refresh reads them.
         with_keys: their files that may have rows of the keys.
         unread: the files that no refresh has read.
+        staging: as for ``AllOrdersReader``.
     """
 
     def __init__(
@@ -82,9 +87,10 @@ class ChangedOrdersReader:
         tables: Mapping[str, RawTable],
         with_keys: Mapping[str, set[str]],
         unread: UnreadFiles,
+        staging: Staging,
     ) -> None:
         self._spark, self._inputs, self._timezone, self._mapping = spark, inputs, timezone, mapping
-        self._files = FileReader(spark, inputs, timezone)
+        self._files = FileReader(spark, inputs, timezone, staging)
         self._keys, self._tables, self._with_keys, self._unread = keys, tables, with_keys, unread
 
     def orders(self, channel: Channel) -> DataFrame:

@@ -31,6 +31,7 @@ from blitz.refresh.users import OwnAppUsers
 from blitz.run.execute import run_steps
 from blitz.run.steps import Preflight
 from blitz.spark.session import configure
+from blitz.spark.staging import Staging
 
 
 def refresh(
@@ -54,7 +55,7 @@ def refresh(
         copies = [state.users for state in states.values() if state.users]
         users = OwnAppUsers(spark, users_path, f"{users_folder}/{context.run_id}", copies)
 
-        def run_channel(name: str) -> StepResult:
+        def run_channel(name: str, staging: Staging) -> StepResult:
             now = channel_inputs(config, raw, name, plan, output_files(users_path))
             return ChannelRefresh(
                 config,
@@ -65,6 +66,7 @@ def refresh(
                 now,
                 mapping,
                 users,
+                staging,
                 ready.before.get(name),
             ).run(since)
 

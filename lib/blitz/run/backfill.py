@@ -6,7 +6,7 @@ later steps.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
@@ -20,7 +20,7 @@ from blitz.config.paths import OUTPUTS
 from blitz.config.values import dig, parse_date
 from blitz.errors import ConfigError, StepError
 from blitz.features.lines import line_features
-from blitz.features.orders import CountedLines, customer_keys, good_lines, keyed_customers
+from blitz.features.orders import CountedLines, customer_keys, good_lines, keyed_customers, mapping_columns
 from blitz.pipelines.context import RunContext, StepResult
 from blitz.pipelines.orders import OrderFeaturePipeline, order_settings
 from blitz.pipelines.reader import query_keys
@@ -31,11 +31,12 @@ from blitz.raw.customer_mapping import MAPPING, mapping_account, observe_mapping
 from blitz.raw.inputs import RawInputs
 from blitz.raw.mappings import category_table, choice_table
 from blitz.raw.specs import REASON
-from blitz.run.execute import run_steps
+from blitz.run.execute import RunChannel, run_steps
 from blitz.run.gates import channel_gate
 from blitz.run.manifest import manifest, manifest_path, previous_steps, write_manifest
 from blitz.run.preflight import check_published_inputs
 from blitz.run.steps import Preflight
+from blitz.spark.staging import Staging
 from blitz.storage.frames import write_parquet
 
 log = logging.getLogger(__name__)
@@ -152,7 +153,7 @@ def stage(config: Config, spark: SparkSession, inputs: RawInputs, folder: str) -
     mappings = inputs.mappings()
     counts, mapping_metrics = {}, RowMetrics()
     staged = _staged(sources.read_with_raw(spark, inputs.customer_mapping, zone), f"{folder}/{_MAPPING_FOLDER}")
-    mapping = with_mapping_reason(staged)
+    mapping = with_mapping_reason(staged).select(*mapping_columns())
     for name in inputs.orders:
         place = f"{folder}/{name}"
         channel = channel_of(name, config.feature_pipeline.common.business_day_minutes)
@@ -187,13 +188,13 @@ def _staged(rows: DataFrame, path: str) -> DataFrame:
 
 def _from_staged(
     reader: StagedReader | None, config: Config, spark: SparkSession, ready: Preflight, context: RunContext
-) -> Callable[[str], StepResult]:
+) -> RunChannel:
     """What computes and publishes a channel from the staged rows."""
 
-    def run_channel(channel: str) -> StepResult:
+    def run_channel(channel: str, staging: Staging) -> StepResult:
         gate = channel_gate(config, channel, ready.before.get(channel))
         pipeline = OrderFeaturePipeline(
-            config, channel, spark, inputs=ready.inputs, context=context, reader=reader, gate=gate
+            config, channel, spark, inputs=ready.inputs, context=context, reader=reader, gate=gate, staging=staging
         )
         return pipeline.publish(pipeline.compute())
 

@@ -12,8 +12,11 @@ from blitz.pipelines.context import RunContext, StepResult
 from blitz.raw.channels import CHANNELS
 from blitz.run.steps import STEPS, Preflight, Work, resume_hint, waves
 from blitz.spark.failures import reason
+from blitz.spark.staging import Staging
 
 log = logging.getLogger(__name__)
+
+RunChannel = Callable[[str, Staging], StepResult]  # computes and publishes the order features of a channel
 
 
 def run_steps(
@@ -21,7 +24,7 @@ def run_steps(
     spark: SparkSession,
     ready: Preflight,
     context: RunContext,
-    run_channel: Callable[[str], StepResult] | None = None,
+    run_channel: RunChannel | None = None,
 ) -> list[StepResult]:
     """Run the steps of ``ready`` in order and publish each.
 
@@ -34,8 +37,15 @@ def run_steps(
 
     Raises StepError for the first step that failed, with the hint how to resume; errors of others are logged.
     """
-    work = Work(config, spark, ready, context)
-    results: list[StepResult] = []
+    staging = Staging()
+    try:
+        return _run_waves(Work(config, spark, ready, context, staging), run_channel)
+    finally:
+        staging.remove()
+
+
+def _run_waves(work: Work, run_channel: RunChannel | None) -> list[StepResult]:
+    ready, results = work.ready, list[StepResult]()
     planned = waves(ready.steps)
     with ThreadPoolExecutor(max(map(len, planned), default=1), thread_name_prefix="blitz-step") as pool:
         for wave in planned:
@@ -60,9 +70,9 @@ def _in_words(error: BaseException) -> str:
     return str(error) if isinstance(error, BlitzError) else reason(error)
 
 
-def _run_step(step: str, work: Work, run_channel: Callable[[str], StepResult] | None) -> StepResult:
+def _run_step(step: str, work: Work, run_channel: RunChannel | None) -> StepResult:
     log.info("%s: started", step)
-    result = run_channel(step) if run_channel and step in CHANNELS else STEPS[step].run(work)
+    result = run_channel(step, work.staging) if run_channel and step in CHANNELS else STEPS[step].run(work)
     log.info("%s: %s rows, %.1f s, %s", step, f"{result.output.rows:,}", result.seconds, result.output.path)
     for account in result.accounts:
         if not account.adds_up:

@@ -24,6 +24,7 @@ from blitz.run import gates
 from blitz.segmentation.payload import Payload
 from blitz.segmentation.proof import Proof
 from blitz.segmentation.rules import RuleSet
+from blitz.spark.staging import Staging
 
 Locate = Callable[[Config], str]
 
@@ -44,12 +45,14 @@ class Preflight:
 
 @dataclass(frozen=True)
 class Work:
-    """What a step works with: the config, the session, what was checked before, and the run that it belongs to."""
+    """What a step works with: the config, the session, what was checked before, the run that it belongs to, and the
+    frames that steps of the run share."""
 
     config: Config
     spark: SparkSession
     ready: Preflight
     context: RunContext
+    staging: Staging
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,9 @@ def _microsegments_path(config: Config) -> str:
 def _run_orders(channel: str, work: Work) -> StepResult:
     config, ready = work.config, work.ready
     gate = gates.channel_gate(config, channel, ready.before.get(channel))
-    pipeline = OrderFeaturePipeline(config, channel, work.spark, inputs=ready.inputs, context=work.context, gate=gate)
+    pipeline = OrderFeaturePipeline(
+        config, channel, work.spark, inputs=ready.inputs, context=work.context, gate=gate, staging=work.staging
+    )
     return pipeline.publish(pipeline.compute())
 
 

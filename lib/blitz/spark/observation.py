@@ -8,23 +8,28 @@ from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
 
 from blitz.spark.engine import SAIL, engine_of
+from blitz.spark.staging import Staging
 
 Totals = Callable[[], dict[str, int]]
 
 
-def observed(df: DataFrame, metrics: Mapping[str, Column], keep: Column) -> tuple[DataFrame, Totals]:
+def observed(
+    df: DataFrame, metrics: Mapping[str, Column], keep: Column, staging: Staging | None = None
+) -> tuple[DataFrame, Totals]:
     """Count the rows of a frame in the action that computes them.
 
     Args:
         df: the frame.
         metrics: what each row adds to a total: a boolean or whole number, null adds nothing.
         keep: which rows pass; all of them are counted.
+        staging: keeps the rows for an engine that counts them in a query of its own; None: it computes them again.
 
     Returns the rows that pass, and a function that returns the totals by name after an action ran over them.
     """
     values = {name: metric.cast("bigint") for name, metric in metrics.items()}
-    observe = _observed_by_sail if engine_of(df.sparkSession) == SAIL else _observed_by_spark
-    return observe(df, values, keep)
+    if engine_of(df.sparkSession) == SAIL:
+        return _counted_by_sail(staging.once(df) if staging else df, values, keep)
+    return _observed_by_spark(df, values, keep)
 
 
 def _observed_by_spark(df: DataFrame, values: Mapping[str, Column], keep: Column) -> tuple[DataFrame, Totals]:
@@ -39,7 +44,7 @@ def _observed_by_spark(df: DataFrame, values: Mapping[str, Column], keep: Column
     return df.observe(observation, *sums).where(keep), totals
 
 
-def _observed_by_sail(df: DataFrame, values: Mapping[str, Column], keep: Column) -> tuple[DataFrame, Totals]:
+def _counted_by_sail(df: DataFrame, values: Mapping[str, Column], keep: Column) -> tuple[DataFrame, Totals]:
     """Sail has no observations: a query of its own counts."""
     return df.where(keep), cache(lambda: _whole_numbers(_counted(df, _sums(values))))
 

@@ -1,17 +1,15 @@
 """Parquet folders written and read by the engine of a session, under any name, with any number of rows."""
 
 import csv
-import io
 import uuid
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
-import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
 from blitz.spark.engine import path_to_read, path_to_write, quotes_csv, writes_empty_tables
+from blitz.spark.parquet import empty_file
 from blitz.storage import list_files, spark_path, write_bytes
 
 
@@ -20,9 +18,7 @@ def write_parquet(df: DataFrame, path: str) -> None:
     exists."""
     df.write.mode("error").parquet(path_to_write(df.sparkSession, spark_path(path)))
     if not writes_empty_tables(df.sparkSession) and not list_files(path):
-        sink = io.BytesIO()
-        pq.write_table(to_arrow_schema(df.schema).empty_table(), sink)
-        write_bytes(f"{path.rstrip('/')}/part-0.parquet", sink.getvalue())
+        write_bytes(f"{path.rstrip('/')}/part-0.parquet", empty_file(df))
 
 
 def write_lists(df: DataFrame, path: str, key: str, most_rows: int, options: Mapping[str, str]) -> None:

@@ -1,0 +1,60 @@
+"""Frames that several queries read, computed once."""
+
+import atexit
+import shutil
+import tempfile
+from collections.abc import Callable, Hashable
+from pathlib import Path
+from threading import Lock
+
+from pyspark.sql import DataFrame
+
+from blitz.spark.engine import SAIL, engine_of, path_to_read, path_to_write
+from blitz.spark.parquet import empty_file
+
+
+class Staging:
+    """Frames that are computed once, for an engine that would compute them again in every query that reads them.
+
+    Sail has no observations and no cache, so ``once`` writes Parquet to a temporary folder (``TMPDIR``) and reads it
+    from there. ``remove`` deletes the folder, at the latest the end of the process does. Spark counts rows while it
+    writes them and gets the frame itself.
+    """
+
+    def __init__(self) -> None:
+        self._folder: str | None = None
+        self._number = 0
+        self._shared: dict[Hashable, DataFrame] = {}
+        self._lock = Lock()
+
+    def once(self, df: DataFrame) -> DataFrame:
+        """Return the rows of a frame, on Sail as they are now."""
+        if engine_of(df.sparkSession) != SAIL:
+            return df
+        folder, spark = self._next_folder(), df.sparkSession
+        df.write.parquet(path_to_write(spark, folder.as_uri()))
+        if not folder.exists():
+            folder.mkdir()
+            (folder / "part-0.parquet").write_bytes(empty_file(df))
+        return spark.read.parquet(path_to_read(spark, folder.as_uri()))
+
+    def shared(self, name: Hashable, compute: Callable[[], DataFrame]) -> DataFrame:
+        """Return ``once`` of what ``compute`` returns; it runs only for the first caller with this ``name``."""
+        with self._lock:
+            if name not in self._shared:
+                self._shared[name] = self.once(compute())
+            return self._shared[name]
+
+    def remove(self) -> None:
+        """Delete the files; frames of this object cannot be read any more."""
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder = None
+        self._shared.clear()
+
+    def _next_folder(self) -> Path:
+        if self._folder is None:
+            self._folder = tempfile.mkdtemp(prefix="blitz-")
+            atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
+        self._number += 1
+        return Path(self._folder, str(self._number))
