@@ -60,11 +60,11 @@ class FileReader:
 
     def orders(self, channel: Channel) -> DataFrame:
         """Return the typed orders of all raw files."""
-        return self._typed(self._inputs.orders[channel.name])
+        return self._typed(channel, "orders")
 
     def lines(self, channel: Channel) -> DataFrame | CountedLines:
         """Return the typed lines of all raw files."""
-        return self._typed(self._inputs.lines[channel.name])
+        return self._typed(channel, "lines")
 
     def customers(self, channel: Channel) -> DataFrame:
         """Return the customer of every order key that the mapping names."""
@@ -73,9 +73,23 @@ class FileReader:
             mapping = observe_mapping(mapping, self._metrics)
         return customer_keys(keyed_customers(mapping, channel))
 
-    def _typed(self, table: RawTable) -> DataFrame:
-        rows = sources.read_table(self._spark, table, self._timezone)
-        return self._staging.once(rows) if any(group.format == "csv" for group in table.groups) else rows
+    def _typed(self, channel: Channel, name: str) -> DataFrame:
+        table = raw_tables(self._inputs, channel.name)[name]
+        if table.is_csv:
+            return self._staged(channel, name, table).drop("file", "raw")
+        return sources.read_table(self._spark, table, self._timezone)
+
+    def _staged(self, channel: Channel, name: str, table: RawTable) -> DataFrame:
+        """The typed rows of a CSV table with the raw values of rejected rows, so that these need no second reading."""
+        return self._staging.shared(
+            (channel.name, name), lambda: sources.read_with_raw(self._spark, table, self._timezone)
+        )
+
+    def _rejected(self, channel: Channel, name: str) -> DataFrame:
+        table = raw_tables(self._inputs, channel.name)[name]
+        if name == MAPPING or not table.is_csv:
+            return sources.read_rejected(self._spark, table, self._timezone)
+        return sources.rejected_rows(self._staged(channel, name, table), table.spec.name)
 
     def _mapping(self) -> DataFrame:
         typed = sources.read_table(self._spark, self._inputs.customer_mapping, self._timezone)
@@ -90,8 +104,7 @@ class FileReader:
 
     def rejected(self, channel: Channel, tables: Sequence[str]) -> list[DataFrame]:
         """Return the rejected rows of ``orders``, ``lines`` and ``customer mapping``, those that are named."""
-        raw = raw_tables(self._inputs, channel.name)
-        return [sources.read_rejected(self._spark, raw[name], self._timezone) for name in tables]
+        return [self._rejected(channel, name) for name in tables]
 
     def accounts(self, channel: Channel) -> list[Account]:
         """Return the account of the customer mapping for the first channel of the run."""

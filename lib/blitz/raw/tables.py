@@ -79,6 +79,11 @@ class RawTable:
     files: tuple[storage.FileInfo, ...] = field(repr=False, default=())
     options: ReadOptions = PLAIN
 
+    @property
+    def is_csv(self) -> bool:
+        """Whether any of its files is CSV."""
+        return any(group.format == "csv" for group in self.groups)
+
     def only(self, paths: Collection[str]) -> "RawTable":
         """Some files of the table, to be read with the types of all."""
         groups = tuple(replace(g, paths=tuple(path for path in g.paths if path in paths)) for g in self.groups)

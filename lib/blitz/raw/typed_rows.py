@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from blitz.raw import csv_lines
 from blitz.raw.csv_cells import FILE
 from blitz.raw.readers import FileColumn, cell_of, raw_cells
+from blitz.raw.specs import REASON
 from blitz.raw.tables import FileGroup, RawColumn, RawTable
 from blitz.raw.typed_columns import TypedColumns
 
@@ -49,6 +50,12 @@ def read_with_raw(spark: SparkSession, table: RawTable, timezone: str) -> DataFr
         return [*typed.columns(group), reason, file, raw]
 
     return _read(spark, table, timezone, "path", select)
+
+
+def rejected_rows(rows: DataFrame, name: str) -> DataFrame:
+    """``read_rejected`` of the table with this name from the rows of ``read_with_raw``."""
+    columns = (F.lit(name).alias("table"), "file", F.col(REASON).alias("reason"), "raw")
+    return rows.where(F.col(REASON).isNotNull()).select(*columns)
 
 
 def read_rejected(spark: SparkSession, table: RawTable, timezone: str) -> DataFrame:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from blitz import storage
 from blitz.accounts import READ, Account, Reason, RowMetrics
@@ -30,7 +29,6 @@ from blitz.raw.channels import Channel, channel_of
 from blitz.raw.customer_mapping import MAPPING, mapping_account, observe_mapping, with_mapping_reason
 from blitz.raw.inputs import RawInputs
 from blitz.raw.mappings import category_table, choice_table
-from blitz.raw.specs import REASON
 from blitz.run.execute import RunChannel, run_steps
 from blitz.run.gates import channel_gate
 from blitz.run.manifest import manifest, manifest_path, previous_steps, write_manifest
@@ -128,12 +126,8 @@ class StagedReader:
 
     def rejected(self, channel: Channel, tables: Sequence[str]) -> list[DataFrame]:
         """Return the rejected rows of the staged ``orders``, ``lines`` and ``customer mapping``, those named."""
-        columns = ("file", F.col(REASON).alias("reason"), "raw")
         staged = {name: self._mapping_rows() if name == MAPPING else self._read(channel, name) for name in tables}
-        return [
-            rows.where(F.col(REASON).isNotNull()).select(F.lit(name).alias("table"), *columns)
-            for name, rows in staged.items()
-        ]
+        return [sources.rejected_rows(rows, name) for name, rows in staged.items()]
 
     def accounts(self, channel: Channel) -> list[Account]:
         """Return the account of the customer mapping for the first channel of the run."""

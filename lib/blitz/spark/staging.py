@@ -25,6 +25,7 @@ class Staging:
         self._folder: str | None = None
         self._number = 0
         self._shared: dict[Hashable, DataFrame] = {}
+        self._locks: dict[Hashable, Lock] = {}
         self._lock = Lock()
 
     def once(self, df: DataFrame) -> DataFrame:
@@ -41,6 +42,8 @@ class Staging:
     def shared(self, name: Hashable, compute: Callable[[], DataFrame]) -> DataFrame:
         """Return ``once`` of what ``compute`` returns; it runs only for the first caller with this ``name``."""
         with self._lock:
+            lock = self._locks.setdefault(name, Lock())
+        with lock:
             if name not in self._shared:
                 self._shared[name] = self.once(compute())
             return self._shared[name]
@@ -53,8 +56,9 @@ class Staging:
         self._shared.clear()
 
     def _next_folder(self) -> Path:
-        if self._folder is None:
-            self._folder = tempfile.mkdtemp(prefix="blitz-")
-            atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
-        self._number += 1
-        return Path(self._folder, str(self._number))
+        with self._lock:
+            if self._folder is None:
+                self._folder = tempfile.mkdtemp(prefix="blitz-staging-")
+                atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
+            self._number += 1
+            return Path(self._folder, str(self._number))
