@@ -94,3 +94,14 @@ def test_a_gzip_file_of_several_members() -> None:
 @pytest.mark.parametrize("data", [b"", b"a,b", b"a,b\n", b"\n\n"])
 def test_a_file_without_rows(data: bytes) -> None:
     assert read(data, width=2) == []
+
+
+def test_a_chunk_whose_lines_are_all_regular() -> None:
+    lines = ["a,b,c", '"1","x, y"," z "', '"2","say ""hi""",""', "3,x,", "", '"4","short"', '"5",a,b,"long"']
+    assert [row[:4] for row in read("\n".join(lines).encode())] == [
+        ("1", "x, y", " z ", None),
+        ("2", 'say "hi"', None, None),
+        ("3", "x", None, None),
+        ("4", "short", None, None),
+        ("5", "a", "b", "long"),
+    ]

@@ -88,11 +88,13 @@ def batches(chunks: Iterator[bytes], width: int, separator: str = ",") -> Iterat
 def _batches(chunk: bytes, width: int, separator: str) -> Iterator[pa.RecordBatch]:
     others: list[str] = []
     tables: list[pa.Table] = []
-    if b'"' in chunk or width == 1:
+    if b'"' not in chunk and width > 1:
+        tables = [_parsed(chunk, width, separator, None, others)]
+    elif width > 1 and pc.all(_are_regular(chunk.splitlines(), separator)).as_py():  # as exporters that quote all cells
+        tables = [_parsed(chunk, width, separator, '"', others)]
+    else:
         plain, quoted, others = _sorted_lines(chunk, separator)
         tables = [_parsed(plain, width, separator, None, others), _parsed(quoted, width, separator, '"', others)]
-    else:
-        tables = [_parsed(chunk, width, separator, None, others)]
     rows = [cells(line, separator) for line in others if line.strip(_BLANK)]
     tables.append(_table([[_at(row, at) for row in rows] for at in range(width + len(EXTRA))], width))
     yield from pa.concat_tables(tables).combine_chunks().to_batches()
@@ -103,9 +105,14 @@ def _sorted_lines(chunk: bytes, separator: str) -> tuple[bytes, bytes, list[str]
     lines = [line for line in chunk.splitlines() if line.strip(_BLANK_BYTES)]
     plain = b"\n".join(line for line in lines if b'"' not in line)
     quoted = [line for line in lines if b'"' in line]
-    regular = pc.match_substring_regex(pa.array(quoted, pa.string()), _REGULAR.replace("SEP", separator)).to_pylist()
+    regular = _are_regular(quoted, separator).to_pylist()
     enclosed = b"\n".join(line for line, is_regular in zip(quoted, regular, strict=True) if is_regular)
     return plain, enclosed, [line.decode() for line, is_regular in zip(quoted, regular, strict=True) if not is_regular]
+
+
+def _are_regular(lines: Sequence[bytes], separator: str) -> pa.Array:
+    """Whether each line is empty or has only regular cells."""
+    return pc.match_substring_regex(pa.array(lines, pa.string()), _REGULAR.replace("SEP", separator))
 
 
 def _parsed(data: bytes, width: int, separator: str, quote: str | None, others: list[str]) -> pa.Table:
