@@ -1,6 +1,7 @@
 """Steps that run side by side: both errors are reported, one of them publishes completely, the hint how to resume."""
 
 import json
+import tempfile
 
 import pandas as pd
 import pytest
@@ -47,3 +48,14 @@ def test_a_step_ends_whole_where_the_one_beside_it_fails(world, capsys):
     assert said.splitlines()[-1] == "resume with --steps swiggy"
     rows = pd.read_parquet(body["feature_pipeline"]["instore"]["output_path"])
     assert list(rows["order_id"]) == ["900"]
+
+
+@pytest.mark.usefixtures("spark")
+def test_no_temporary_files_are_left_after_a_failure(world, tmp_path, monkeypatch):
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    world.bill(None, InvoiceNo="901", BussTime="soon")
+    code, _ = run(world)
+    assert code == 1
+    assert list(folder.glob("blitz-staging-*")) == []
