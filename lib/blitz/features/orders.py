@@ -15,6 +15,7 @@ from blitz.raw.menu import BITS, Category, Menu
 from blitz.raw.specs import REASON
 from blitz.spark.columns import names_where, to_bigint
 from blitz.spark.first_rows import first_rows
+from blitz.spark.late_columns import LateColumns
 
 DAYPARTS = ("Breakfast", "Lunch", "Evening", "Dinner", "Late Night")
 STORE_COLUMNS = ("store_type", "store_generator_new", "store_geographical_city", "store_key_city")
@@ -156,15 +157,21 @@ def order_features(tables: OrderTables, channel: Channel, settings: OrderSetting
     Row counts of both raw tables go to ``metrics``; see ``order_accounts``.
     """
     orders = _first_of_repeated(_in_window(tables.orders, channel, settings, metrics), channel, metrics)
+    late = LateColumns(orders, "order_key")
+    known = _with_customers(late.keys(), tables)
+    joined = late.join_to(_with_lines(known, tables, channel, settings, metrics))
+    with_stores = joined.join(F.broadcast(tables.stores), joined[channel.store] == tables.stores["store"], "left")
+    return with_stores.select(*_columns(channel, settings, tables.menu))
+
+
+def _with_customers(orders: DataFrame, tables: OrderTables) -> DataFrame:
+    """The orders with ``has_query`` and the columns of ``tables.customers``, null for an order without a customer."""
     if tables.queries is not None:
         queries = tables.queries.withColumn("has_query", F.lit(True))
         orders = orders.join(queries, "order_key", "left")
     else:
         orders = orders.withColumn("has_query", F.lit(False))
-    known = orders.join(tables.customers, "order_key", "left")
-    joined = _with_lines(known, tables, channel, settings, metrics)
-    with_stores = joined.join(F.broadcast(tables.stores), joined[channel.store] == tables.stores["store"], "left")
-    return with_stores.select(*_columns(channel, settings, tables.menu))
+    return orders.join(tables.customers, "order_key", "left")
 
 
 def _in_window(orders: DataFrame, channel: Channel, settings: OrderSettings, metrics: RowMetrics) -> DataFrame:
