@@ -7,6 +7,7 @@ from pyspark.sql import functions as F
 
 from blitz.accounts import KEPT, READ, Account, Reason, RowMetrics, by_reason, each_row
 from blitz.raw.specs import REASON
+from blitz.spark.columns import to_bigint
 
 MAPPING = "customer mapping"
 MAPPING_REASONS = (Reason.BAD_RECORD, Reason.NO_CUSTOMER_CODE, Reason.NO_KEY)
@@ -39,6 +40,6 @@ def mapping_account(counts: Mapping[str, int]) -> Account:
 
 
 def _names_an_order() -> Column:
-    is_id = F.expr("try_cast(invoice_no as bigint)").isNotNull() & (F.instr("invoice_no", ".") == 0)
+    is_id = to_bigint(F.col("invoice_no")).isNotNull()
     is_bill = F.col("store_code").isNotNull() & F.col("invoice_date").isNotNull()
     return F.coalesce(F.col("invoice_no").isNotNull() & (is_id | is_bill), F.lit(False))

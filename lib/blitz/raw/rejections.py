@@ -38,7 +38,7 @@ def rejections(quarantine: DataFrame, table: RawTable, timezone: str) -> list[st
     typed = TypedColumns(replace(table, groups=(group,)), timezone)
     records = quarantine.where(~_continues_record())
     cells = records.select("file", F.from_json("raw", schema).alias("cells")).select("file", "cells.*")
-    rows = typed.staged(cells, group)
+    rows = typed.with_values(cells, group)
     column, shape = _first_problem(typed, group)
     counted = rows.select("file", column.alias("column"), shape.alias("shape")).groupBy("file", "column")
     found = counted.agg(F.count(F.lit(1)).alias("rows"), F.min("shape").alias("shape")).collect()

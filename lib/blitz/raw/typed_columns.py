@@ -1,7 +1,7 @@
-"""The typed columns of a raw table: which stages its cells go through, and why a row is rejected.
+"""The typed columns of a raw table: how each of its cells becomes a value, and why a row is rejected.
 
-Text goes through ``value_columns`` in stages, one ``select`` each, so that no expression is computed twice and every
-cast names its column. Columns that a Parquet file types itself are cast in the last stage alone.
+All values are computed in one ``select``, text by ``value_columns``; the reason follows from the values and the raw
+cells in the next one, so that nothing is computed twice.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from blitz.raw.channels import business_time
 from blitz.raw.readers import cell_of
 from blitz.raw.specs import REASON, Field, Kind
 from blitz.raw.tables import FileGroup, RawColumn, RawTable
-from blitz.spark.columns import quoted, try_cast
+from blitz.spark.columns import quoted
 
 _NAMES = (Kind.TEXT, Kind.AS_IS)  # text whose own words count; the others are codes, numbers, flags and times
 _TIMES = (Kind.INSTANT, Kind.LOCAL)
@@ -28,7 +28,7 @@ _EXACT = {"float": 2**24, "double": 2**53}  # the greatest whole number that the
 
 @dataclass(frozen=True)
 class _Cell:
-    """One field of the spec in one group of files, and the names of its stages."""
+    """One field of the spec in one group of files, and the name of its value."""
 
     at: int
     field: Field
@@ -43,20 +43,13 @@ class _Cell:
         return cell_of(self.column)
 
     @property
-    def stripped(self) -> str:
-        return f"_s{self.at}"
-
-    @property
-    def word(self) -> str:
-        return f"_w{self.at}"
-
-    @property
-    def readable(self) -> str:
-        return f"_r{self.at}"
-
-    @property
     def value(self) -> str:
         return f"_v{self.at}"
+
+    @property
+    def is_present(self) -> Column:
+        """Whether the cell of a code, number, flag or time has a text that ought to be a value."""
+        return self.raw.isNotNull() & ~value_columns.is_missing_word(self.raw)
 
 
 class TypedColumns:
@@ -74,13 +67,9 @@ class TypedColumns:
         self.day_starts = table.options.day_starts
         self.as_is = {f.name: _common_type(table, f.name) for f in table.spec.fields if f.kind is Kind.AS_IS}
 
-    def staged(self, rows: DataFrame, group: FileGroup) -> DataFrame:
-        """The rows with the stages of every field; ``columns`` and ``reason`` refer to them."""
+    def with_values(self, rows: DataFrame, group: FileGroup) -> DataFrame:
+        """The rows with the value of every field; ``columns`` and ``reason`` refer to them."""
         cells = self._cells(group)
-        texts = [cell for cell in cells if cell.is_text]
-        rows = rows.select("*", *[value_columns.strip(cell.raw).alias(cell.stripped) for cell in texts])
-        rows = rows.select("*", *[_word(cell).alias(cell.word) for cell in texts])
-        rows = rows.select("*", *[self._readable(cell).alias(cell.readable) for cell in texts])
         values = [_fenced(self._value(cell)) if cell.is_text else self._value(cell) for cell in cells]
         return rows.select("*", *[value.alias(cell.value) for value, cell in zip(values, cells, strict=True)])
 
@@ -111,10 +100,6 @@ class TypedColumns:
                 found.append((cell.field.name, problem, cell.raw.cast("string")))
         return found
 
-    def words(self, group: FileGroup) -> list[Column]:
-        """The cells of the text fields, null where they are missing."""
-        return [F.col(cell.word) for cell in self._cells(group) if cell.is_text]
-
     def _cells(self, group: FileGroup) -> list[_Cell]:
         by_name = {column.name: column for column in group.columns}
         return [_Cell(at, field, by_name[field.name]) for at, field in enumerate(self.spec.fields)]
@@ -127,24 +112,11 @@ class TypedColumns:
         if kind in _NAMES or cell.field.name == self.spec.time or kind is Kind.INSTANT:
             return None
         if cell.is_text:
-            return value.isNull() & F.col(cell.word).isNotNull()
+            return value.isNull() & cell.is_present
         if cell.column.physical in ("float", "decimal") and kind is not Kind.LOCAL:
             present = cell.raw.isNotNull()
             return value.isNull() & (present & ~F.isnan(cell.raw) if cell.column.physical == "float" else present)
         return None
-
-    def _readable(self, cell: _Cell) -> Column:
-        """The text of a value in the form that its cast reads."""
-        word = F.col(cell.word)
-        if cell.field.kind in _TIMES:
-            return value_columns.iso_time(word)
-        readable: dict[Kind, Callable[[Column], Column]] = {
-            Kind.ID: lambda word: value_columns.whole_text(value_columns.code_of(word)),
-            Kind.CODE: value_columns.code_of,
-            Kind.NUMBER: value_columns.plain_number,
-        }
-        read = readable.get(cell.field.kind)
-        return read(word) if read else word
 
     def _value(self, cell: _Cell) -> Column:
         kind = cell.field.kind
@@ -153,7 +125,7 @@ class TypedColumns:
         if kind in _TIMES:
             return self._business_day(self._formatted(cell, _time(cell, self.timezone if kind is Kind.LOCAL else None)))
         if cell.is_text:
-            return _of_text(cell)
+            return _OF_TEXT[kind](cell.raw)
         return _OF_TYPED[kind](cell.column)
 
     def _business_day(self, time: Column) -> Column:
@@ -166,7 +138,7 @@ class TypedColumns:
         """The time by the config's pattern, else as ISO text."""
         if self.time_format is None or not cell.is_text:
             return iso
-        by_pattern = F.to_timestamp(F.col(cell.word), time_formats.lenient(self.time_format))
+        by_pattern = F.to_timestamp(value_columns.clean_word(cell.raw), time_formats.lenient(self.time_format))
         return F.coalesce(by_pattern, iso) if time_formats.may_be_iso(self.time_format) else by_pattern
 
     def _as_is(self, cell: _Cell) -> Column:
@@ -175,7 +147,7 @@ class TypedColumns:
             return _time(cell, None)
         if target == "string":
             if cell.is_text:
-                return F.col(cell.word)
+                return value_columns.clean_text(cell.raw)
             text = _typed_text(cell.column)
             is_number = cell.column.physical in ("float", "decimal")
             return F.coalesce(_typed_code(cell.column), text) if is_number else text
@@ -185,48 +157,26 @@ class TypedColumns:
 def _fenced(value: Column) -> Column:
     """The same value, as an expression that optimizers leave where it is.
 
-    A filter on a value (good rows, a join key that is not null) would otherwise be moved below the stages, each of
-    which uses the one before several times: the filter's expression would grow a thousandfold. Neither Spark nor
-    DataFusion moves one over a column that may differ from row to row. The sum is needed: Spark 4 knows the range of
-    ``rand`` itself and replaces a bare comparison by true.
+    A filter on a value (good rows, a join key that is not null) would otherwise be moved below the ``select`` of the
+    values, and the values below a union: each would be computed once more for the filter, and planned once per group of
+    files. Neither Spark nor DataFusion moves anything over a column that may differ from row to row. The sum is needed:
+    Spark 4 knows the range of ``rand`` itself and replaces a bare comparison by true.
     """
     return F.when(F.rand(0) + 1 >= 0, value)
-
-
-def _word(cell: _Cell) -> Column:
-    present = value_columns.present_text if cell.field.kind in _NAMES else value_columns.present_word
-    return present(F.col(cell.stripped))
-
-
-def _of_text(cell: _Cell) -> Column:
-    if cell.field.kind is Kind.ID:
-        return try_cast(F.col(cell.readable), "bigint")
-    if cell.field.kind is Kind.NUMBER:
-        value = try_cast(F.col(cell.readable), "double")
-        return F.when(F.abs(value) != F.lit(float("inf")), value)
-    if cell.field.kind is Kind.FLAG:
-        return value_columns.flag(F.col(cell.readable))
-    return F.col(cell.readable)
 
 
 def _time(cell: _Cell, local_zone: str | None) -> Column:
     """A timestamp: the UTC instant, or with ``local_zone`` the wall-clock time there, held as if it were UTC."""
     physical = cell.column.physical
+    if cell.is_text:
+        return value_columns.local_time(cell.raw, local_zone) if local_zone else value_columns.instant(cell.raw)
     if physical in ("nanos", "nanos_local"):
         nanos = quoted(cell.column.cell)  # whole-number arithmetic: as a double the last microseconds would be lost
         value = F.timestamp_micros(F.expr(f"({nanos} - pmod({nanos}, 1000L)) div 1000L"))
-    elif cell.is_text:
-        value = F.col(cell.readable).cast("timestamp")  # null where it is none; Sail has no try_cast to an instant
     else:
         value = cell.raw.cast("timestamp")
-    if local_zone is None:
-        return value
-    shifted = F.from_utc_timestamp(value, local_zone)
-    if physical in ("nanos", "instant"):
-        return shifted
-    if cell.is_text:
-        return F.when(value_columns.has_zone(F.col(cell.readable)), shifted).otherwise(value)
-    return value
+    is_instant = physical in ("nanos", "instant")
+    return F.from_utc_timestamp(value, local_zone) if local_zone and is_instant else value
 
 
 def _common_type(table: RawTable, name: str) -> str:
@@ -289,6 +239,13 @@ def _typed_flag(column: RawColumn) -> Column:
     return cell_of(column) if column.physical == "boolean" else _typed_number(column) != 0
 
 
+_OF_TEXT: dict[Kind, Callable[[Column], Column]] = {
+    Kind.ID: value_columns.whole_number,
+    Kind.CODE: value_columns.code,
+    Kind.TEXT: value_columns.clean_text,
+    Kind.NUMBER: value_columns.number,
+    Kind.FLAG: value_columns.flag,
+}
 _OF_TYPED: dict[Kind, Callable[[RawColumn], Column]] = {
     Kind.ID: _typed_id,
     Kind.CODE: _typed_code,

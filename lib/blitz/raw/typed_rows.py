@@ -12,12 +12,14 @@ from pyspark.sql import functions as F
 
 from blitz.raw import csv_lines
 from blitz.raw.csv_cells import FILE
-from blitz.raw.readers import FileColumn, cell_of, raw_cells
+from blitz.raw.readers import FileColumn, RawCells, cell_of, raw_cells
 from blitz.raw.specs import REASON
 from blitz.raw.tables import FileGroup, RawColumn, RawTable
 from blitz.raw.typed_columns import TypedColumns
 
 CONTINUES = "_continues_record"  # in the raw values of a rejected row: whether csv_lines.continues_record holds
+_DAMAGED = "_damaged"
+
 # The columns of the rows of a group: given the table's types, the group, and why a row is rejected.
 Select = Callable[[TypedColumns, FileGroup, Column], list[Column]]
 
@@ -69,25 +71,51 @@ def read_rejected(spark: SparkSession, table: RawTable, timezone: str) -> DataFr
 
 
 def _read(spark: SparkSession, table: RawTable, timezone: str, file: FileColumn | None, select: Select) -> DataFrame:
-    """The rows of all groups with the columns that ``select`` returns; it may use the column FILE."""
+    """The rows of all groups with the columns that ``select`` returns; it may use the column FILE.
+
+    Groups whose columns have the same types are one before they are typed: the rules of values are planned and compiled
+    once per table, not once per order of columns in a header.
+    """
     typed = TypedColumns(table, timezone)
-    frames = []
+    alike: dict[FileGroup, list[DataFrame]] = {}
     for group in table.groups:
         if group.paths:
             cells = raw_cells(spark, group, file)
-            rows, is_damaged = cells.frame, None
-            if group.format == "csv":
-                rows, is_damaged = rows.where(~csv_lines.is_skipped(group)), csv_lines.is_damaged(group)
-            rows, reason = typed.staged(rows, cells.group), typed.reason(cells.group, is_damaged)
-            frames.append(rows.select(*select(typed, cells.group, reason)))
+            shape = FileGroup(group.format, tuple(_by_name(column) for column in cells.group.columns), 0)
+            alike.setdefault(shape, []).append(_cells_by_name(cells, file is not None))
+    frames = []
+    for shape, parts in alike.items():
+        rows = typed.with_values(reduce(DataFrame.unionByName, parts), shape)
+        reason = typed.reason(shape, F.col(_DAMAGED) if shape.format == "csv" else None)
+        frames.append(rows.select(*select(typed, shape, reason)))
     return reduce(DataFrame.unionByName, frames)
+
+
+def _cells_by_name(cells: RawCells, has_file: bool) -> DataFrame:
+    """The raw rows by the names of the spec, with FILE where they have it; of CSV lines also ``_damaged``,
+    and with FILE also CONTINUES."""
+    group, rows = cells.group, cells.frame
+    columns = [cell_of(column).alias(column.name) for column in group.columns if column.physical != "null"]
+    if has_file:
+        columns.append(F.col(FILE))
+    if group.format == "csv":
+        rows = rows.where(~csv_lines.is_skipped(group))
+        columns.append(csv_lines.is_damaged(group).alias(_DAMAGED))
+        if has_file:
+            columns.append(csv_lines.continues_record(group).alias(CONTINUES))
+    return rows.select(*columns)
+
+
+def _by_name(column: RawColumn) -> RawColumn:
+    """The column as ``_cells_by_name`` returns it."""
+    return RawColumn(column.name, column.physical, column.ddl)
 
 
 def _raw(group: FileGroup) -> Column:
     """The raw values of a row as JSON text; CONTINUES is in it for the rest of a record."""
     cells = [_json_value(column).alias(column.name) for column in group.columns]
     if group.format == "csv":
-        cells.append(F.when(csv_lines.continues_record(group), True).alias(CONTINUES))
+        cells.append(F.when(F.col(CONTINUES), True).alias(CONTINUES))
     return F.to_json(F.struct(*cells))
 
 

@@ -1,115 +1,150 @@
 """The rules of ``values`` as Spark columns (docs/contract.md, section 9).
 
-Most cells of a large file are plain: cheap comparisons of their first and last character come first, and only cells
-with unusual ones pay for regular expressions. A step that casts names its column, since ``try_cast`` is SQL alone on
-Spark 3.5; so a cell goes through stages (``TextStages``), one ``select`` each.
+Nearly all cells of a large file are plain: one regular expression says so, and the cell is its value. Only the others
+pay for the rules. A function takes the raw cell, which must be the column of a frame and no expression: it appears
+several times in the result, and what is computed twice is planned, compiled and executed twice.
 """
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from blitz.raw import values
+from blitz.spark.columns import try_cast
 
-_SEPARATOR = "\x1f"  # in no word
-_MISSING, _MISSING_IN_ANY_CASE = (
-    _SEPARATOR + _SEPARATOR.join(["", *sorted(words)]) + _SEPARATOR
-    for words in (values.MISSING, values.MISSING_IN_ANY_CASE)
-)
-
-
-def strip(cell: Column) -> Column:
-    """The text without blanks and zero-width characters at its ends; an empty text stays empty."""
-    is_plain = F.ascii(cell).between(33, 126) & F.ascii(F.substring(cell, -1, 1)).between(33, 126)
-    return F.when(is_plain, cell).otherwise(F.btrim(cell, F.lit(values.BLANKS)))
+_BLANKS = f"[{values.BLANKS}]*"
+_END = r"\z"  # for Java, $ also matches before a line break that ends the text
+_NOTHING = "|(?s:.*)"  # as the last of several forms: a text of no form becomes an empty one
 
 
-def present_text(stripped: Column) -> Column:
-    """A stripped name or category; null where it is missing."""
-    return F.when(~_is_among(stripped, _MISSING), stripped)
-
-
-def present_word(stripped: Column) -> Column:
-    """A stripped code, number, flag or time without a spreadsheet's armour; null where it is missing."""
-    bare = F.btrim(F.regexp_replace(stripped, values.ARMOUR, "$1$2"), F.lit(values.BLANKS))
-    word = F.when(F.ascii(stripped).isin(ord("="), ord("'")), bare).otherwise(stripped)
-    is_missing = _is_among(F.upper(word), _MISSING_IN_ANY_CASE)
-    return F.when(_has_digits_at_both_ends(stripped), stripped).otherwise(F.when(~is_missing, word))
-
-
-def _is_among(text: Column, words: str) -> Column:
-    return F.contains(F.lit(words), F.concat(F.lit(_SEPARATOR), text, F.lit(_SEPARATOR)))
-
-
-def code_of(word: Column) -> Column:
-    """The code of a word; null where an exponent form may have lost digits."""
-    digits, places = F.regexp_extract(word, values.EXPONENT, 2), F.regexp_extract(word, values.EXPONENT, 3).cast("int")
-    kept, more = digits.substr(F.lit(1), places), digits.substr(places + 1, F.length(digits))
-    is_exact = (F.length(digits) >= places) & (F.translate(more, "0", "") == "")
-    exact = F.when(is_exact, F.concat(F.regexp_extract(word, values.EXPONENT, 1), kept))
-    unusual = (
-        F.when(word.rlike(values.WHOLE_DECIMAL), F.regexp_replace(word, values.WHOLE_DECIMAL, "$1"))
-        .when(word.rlike(values.EXPONENT), exact)
-        .when(~word.rlike(values.EXPONENT_LIKE), word)
-    )
-    has_mark = (F.instr(word, ".") > 0) | (F.instr(word, "+") > 0) | (F.instr(word, "-") > 0)
-    return F.when(~has_mark, word).otherwise(unusual)
-
-
-def plain_number(word: Column) -> Column:
-    """The digits of a number without separators, marks and parentheses; null where it is not a number."""
-    grouped = (
-        F.when(word.rlike(values.GROUPED_NUMBER), F.regexp_replace(word, values.GROUPED_NUMBER, "$1$2$3"))
-        .when(word.rlike(values.NEGATIVE_INSIDE), F.regexp_replace(word, values.NEGATIVE_INSIDE, "-$1"))
-        .when(word.rlike(values.NEGATIVE_BEHIND), F.regexp_replace(word, values.NEGATIVE_BEHIND, "-$1"))
-    )
-    bare = F.translate(grouped, ",", "")
-    # Letters that Java takes for numbers (12d, 0x1p3) are none of the characters of a plain one.
-    is_plain = (F.translate(word, "0123456789.", "") == "") | word.rlike(values.PLAIN_NUMBER)
-    return F.when(is_plain, word).otherwise(F.when(bare.rlike(values.PLAIN_NUMBER), bare))
-
-
-def whole_text(code: Column) -> Column:
-    """The code where it is a whole number, to be cast; null elsewhere."""
-    return F.when(_has_digits_at_both_ends(code) & (F.instr(code, ".") == 0), code).otherwise(
-        F.when(code.rlike("^[+-]?[0-9]+$"), code)
+def literal(text: str) -> str:
+    """A regular expression of exactly this text, as Java and Rust read it."""
+    return "".join(
+        sign if sign.isalnum() or sign == " " else rf"\{sign}" if sign in r"\^[]" else f"[{sign}]" for sign in text
     )
 
 
-def flag(word: Column) -> Column:
-    """True or false; null where the word is neither."""
-    upper = F.upper(word)
+def any_literal(words: frozenset[str]) -> str:
+    """A regular expression of any of the words, the longest first."""
+    return "|".join(literal(word) for word in sorted(words, key=lambda word: (-len(word), word)))
+
+
+def _in_any_case(expression: str) -> str:
+    return "".join(f"[{sign}{sign.lower()}]" if sign.isalpha() else sign for sign in expression)
+
+
+def _bare(text: str, armoured: str | None = None) -> str:
+    """A cell of this text between blanks, or of ``armoured`` in a spreadsheet's armour, which is in one line."""
+    blanks = _BLANKS.replace("\n", "")
+    inner = f"{blanks}{armoured or text}{blanks}"
+    return f"""^{_BLANKS}(?:="{inner}"|'{inner}'?|{text}){_BLANKS}{_END}"""
+
+
+_MISSING_TEXT = f"^{_BLANKS}(?:{any_literal(values.MISSING)})?{_BLANKS}{_END}"
+_MISSING_WORD = _bare(f"(?:{_in_any_case(any_literal(values.MISSING_IN_ANY_CASE))})?")
+_WORD = _bare("((?s:.*?))", r"([^\n]*?)")
+
+# Cells that are their own value. The missing words begin with n, 1 or a mark, and end with no digit.
+_PLAIN_TEXT = rf"(?s)^(?:[A-MO-Za-mo-z02-9](?:.*[!-~])?|1[0-9]*){_END}"
+_PLAIN_CODE = f"^(?:[0-9]+|[A-Za-z][0-9A-Za-z_/-]*[0-9]){_END}"
+_PLAIN_ID = f"^[0-9]{{1,18}}{_END}"
+_PLAIN_NUMBER = f"^-?[0-9]{{1,18}}(?:[.][0-9]{{1,18}})?{_END}"
+_DAY, _CLOCK = "[0-9]{4}-[0-9]{2}-[0-9]{2}", "[0-9]{2}:[0-9]{2}"
+_PLAIN_TIME = f"^{_DAY}(?:[ T]{_CLOCK}(?::[0-9]{{2}}(?:[.][0-9]+)?)?)?{_END}"
+_PLAIN_INSTANT = f"^{_DAY}[ T]{_CLOCK}:[0-9]{{2}}(?:[.][0-9]+)?(?:Z|[+-]{_CLOCK}){_END}"
+
+
+def is_missing_word(cell: Column) -> Column:
+    """Whether the cell of a code, number, flag or time is missing; null for a null cell."""
+    return cell.rlike(_MISSING_WORD)
+
+
+def clean_text(cell: Column) -> Column:
+    """A name or category without blanks around it; null where it is missing."""
+    other = F.when(~cell.rlike(_MISSING_TEXT), F.btrim(cell, F.lit(values.BLANKS)))
+    return F.when(cell.rlike(_PLAIN_TEXT), cell).otherwise(other)
+
+
+def clean_word(cell: Column) -> Column:
+    """A code, number, flag or time without blanks and armour around it; null where it is missing."""
+    return F.when(~is_missing_word(cell), _word(cell))
+
+
+def code(cell: Column) -> Column:
+    """The code of a cell; null where it is missing, or where an exponent form may have lost digits."""
+    return F.when(cell.rlike(_PLAIN_CODE), cell).otherwise(F.when(~is_missing_word(cell), _unusual_code(cell)))
+
+
+def whole_number(cell: Column) -> Column:
+    """The whole number of a cell as bigint; null where it is missing or none."""
+    other = F.regexp_extract(_unusual_code(cell), f"^[+-]?[0-9]+{_END}", 0)
+    return try_cast(F.when(cell.rlike(_PLAIN_ID), cell).otherwise(other), "bigint")
+
+
+def number(cell: Column) -> Column:
+    """The finite number of a cell as double; null where it is missing or none."""
+    digits = F.regexp_replace(_word(cell), _NUMBER, "".join(f"${at}" for at in range(1, 9)))
+    other = try_cast(F.translate(digits, "(,", "-"), "double")
+    finite = F.when(F.abs(other) != F.lit(float("inf")), other)
+    return F.when(cell.rlike(_PLAIN_NUMBER), try_cast(cell, "double")).otherwise(finite)
+
+
+def flag(cell: Column) -> Column:
+    """True or false; null where the cell is missing or neither."""
+    upper = F.upper(_word(cell))
     return F.when(upper.isin(*values.TRUE), True).when(upper.isin(*values.FALSE), False)
 
 
-_DATE = r"^([0-9]{4})([0-9]{2})([0-9]{2})(?:\.0*)?$"  # 20250107, as a float where the column has gaps
-_MINUTE = r"^([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]+([0-9]{1,2}:[0-9]{2})"
-_ZONE = r" *(Z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?|)$"
-_SECOND = r"(:[0-9]{2}(?:\.[0-9]+)?)"
+def instant(cell: Column) -> Column:
+    """The timestamp of an ISO time, one without a zone taken for UTC; null where it is missing or none."""
+    is_plain = cell.rlike(_PLAIN_TIME) | cell.rlike(_PLAIN_INSTANT)
+    return F.when(is_plain, cell).otherwise(_iso_time(_word(cell))).cast("timestamp")
 
 
-def iso_time(word: Column) -> Column:
-    """A time in the form that ``cast`` reads; null where it is none of the forms of the contract. The cast checks the
-    numbers: month 13 is null there.
+def local_time(cell: Column, zone: str) -> Column:
+    """The wall-clock time of an ISO time as a timestamp, one with a zone converted to ``zone``."""
+    from_zone = F.when(_word(cell).rlike(_ZONED), F.lit(zone)).otherwise(F.lit("UTC"))
+    return F.when(cell.rlike(_PLAIN_TIME), cell.cast("timestamp")).otherwise(
+        F.from_utc_timestamp(instant(cell), from_zone)
+    )
 
-    The cast alone would take "2025", "2025-1-1" and, as today's, "12:30". The usual form is compared by place: a
-    regular expression costs a run's largest file, the customer mapping, more than all the rest of its reading.
+
+def _word(cell: Column) -> Column:
+    """The text without blanks and armour around it; an empty one is missing."""
+    return F.regexp_replace(cell, _WORD, "$1$2$3")
+
+
+def _unusual_code(cell: Column) -> Column:
+    """A code that is not missing and may have a fraction or an exponent."""
+    word = _word(cell)
+    first, digits, places = (F.regexp_extract(cell, _EXPONENT, at) for at in (1, 2, 3))
+    kept = F.concat(first, digits.substr(F.lit(1), places.cast("int")))
+    more = digits.substr(places.cast("int") + 1, F.length(digits))
+    exact = F.when((F.length(digits) >= places.cast("int")) & (F.translate(more, "0", "") == ""), kept)
+    return F.when(word.rlike(_EXPONENT_LIKE), exact).otherwise(F.regexp_replace(word, _WHOLE_DECIMAL, "$1"))
+
+
+# An exponent form in a cell that is known to be one, between blanks and armour.
+_EXPONENT = f"""^[="'{values.BLANKS}]*{values.EXPONENT}["'{values.BLANKS}]*{_END}"""
+_EXPONENT_LIKE = f"^{values.EXPONENT_LIKE}{_END}"
+_WHOLE_DECIMAL = f"^{values.WHOLE_DECIMAL}{_END}"
+_NUMBER_FORMS = (f"({values.PLAIN_NUMBER})", values.GROUPED_NUMBER, values.NEGATIVE_INSIDE, values.NEGATIVE_BEHIND)
+_NUMBER = f"^(?:{'|'.join(_NUMBER_FORMS)}{_NOTHING}){_END}"
+
+_MINUTE = rf"^({_DAY})[T ]+([0-9]{{1,2}}:[0-9]{{2}})"
+_SECOND = r":[0-9]{2}(?:\.[0-9]+)?"
+_ZONE = r"(?:Z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?|)"
+_DATE = rf"^([0-9]{{4}})([0-9]{{2}})([0-9]{{2}})(?:\.0*)?{_END}"  # 20250107, as a float where the column has gaps
+# The forms that the cast reads, the usual one by place: it checks the digits, and takes regions as zones, too.
+_BY_PLACE = "(?s:.{4}-.{2}-.{2}(?:[ T].{2}:.{2}(?::.*)?)?)"
+_SHORT_HOUR = f"{_DAY} [0-9]:[0-9]{{2}}{_SECOND}{_ZONE}"
+_ISO = f"^(?:({_BY_PLACE}|{_SHORT_HOUR}){_NOTHING}){_END}"
+_ZONED = r"^[^:]*:..[0-9:. ]*[^0-9:. ]"
+
+
+def _iso_time(word: Column) -> Column:
+    """A time in a form that ``cast`` reads; empty where it is none of the forms of the contract. The cast checks the
+    numbers: month 13 is null there. The cast alone would take "2025", "2025-1-1" and, as today's, "12:30".
     """
-
-    def at(place: int, *chars: str) -> Column:
-        return F.substring(word, place, 1).isin(*chars)
-
-    is_long = at(11, " ", "T") & at(14, ":") & ((F.length(word) == 16) | at(17, ":"))
-    with_seconds = F.regexp_replace(word, _MINUTE + _SECOND + _ZONE, "$1 $2$3$4")
-    other = F.regexp_replace(F.regexp_replace(with_seconds, _MINUTE + _ZONE, "$1 $2:00$3"), _DATE, "$1-$2-$3")
-    is_other = word.rlike(f"{_DATE}|{_MINUTE}{_SECOND}?{_ZONE}")
-    is_usual = at(5, "-") & at(8, "-") & ((F.length(word) == 10) | is_long)
-    return F.when(is_usual, word).otherwise(F.when(is_other, other))
-
-
-def has_zone(iso: Column) -> Column:
-    """Whether anything but digits and marks of a time follows the minutes: Z, UTC, +05:30, a region's name."""
-    return (F.length(iso) > 16) & (F.translate(F.substring(iso, 17, 64), "0123456789:. ", "") != "")
-
-
-def _has_digits_at_both_ends(text: Column) -> Column:
-    return F.ascii(text).between(48, 57) & F.ascii(F.substring(text, -1, 1)).between(48, 57)
+    with_seconds = F.regexp_replace(word, f"{_MINUTE}({_SECOND}) *({_ZONE}){_END}", "$1 $2$3$4")
+    with_minutes = F.regexp_replace(with_seconds, f"{_MINUTE} *({_ZONE}){_END}", "$1 $2:00$3")
+    return F.regexp_replace(F.regexp_replace(with_minutes, _DATE, "$1-$2-$3"), _ISO, "$1")

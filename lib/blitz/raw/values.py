@@ -29,19 +29,21 @@ _MISSING = """
 """
 MISSING = frozenset(_MISSING.strip().split(","))
 MISSING_IN_ANY_CASE = frozenset(word.upper() for word in MISSING)  # no code, number or time is such a word
-ARMOUR = r"""^(?:="(.*)"|'(.*?)'?)$"""  # ="0042" and '0042, which keep a spreadsheet from dropping zeros
-WHOLE_DECIMAL = r"^([+-]?[0-9]+)\.0*$"  # 7040.0
+# The regular expressions are those of an entire text.
+ARMOUR = r"""(?:="([^\n]*)"|'([^\n]*?)'?)"""  # ="0042" and '0042, which keep a spreadsheet from dropping zeros
+WHOLE_DECIMAL = r"([+-]?[0-9]+)\.0*"  # 7040.0
 # One digit, a point, digits, an exponent: the digits after the point must be as many as the exponent says.
-EXPONENT = r"^([+-]?[1-9])\.([0-9]+)[eE]\+?([0-9]{1,2})$"
+EXPONENT = r"([+-]?[1-9])\.([0-9]+)[eE]\+?([0-9]{1,2})"
 # Any exponent form that a program writes. 12E5 is none: it is more likely a code.
-EXPONENT_LIKE = r"^[+-]?[0-9]+(\.[0-9]*[eE][+-]?[0-9]+|[eE][+-][0-9]+)$"
-PLAIN_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+EXPONENT_LIKE = r"[+-]?[0-9]+(?:\.[0-9]*[eE][+-]?[0-9]+|[eE][+-][0-9]+)"
+PLAIN_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _DIGITS = r"((?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,2}(?:,[0-9]{2})*,[0-9]{3}|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+)"
 _CURRENCY = rf"(?:₹|[Rr][Ss]\.?|INR|inr)?[{BLANKS}]*"
-# -1,234.50, ₹1,23,456.50, Rs. -5; and with parentheses for a negative number: (5.00), (₹5.00), ₹(5.00).
-GROUPED_NUMBER = rf"^([+-]?){_CURRENCY}([+-]?){_DIGITS}$"
-NEGATIVE_INSIDE = rf"^\([{BLANKS}]*{_CURRENCY}{_DIGITS}[{BLANKS}]*\)$"
-NEGATIVE_BEHIND = rf"^{_CURRENCY}\([{BLANKS}]*{_DIGITS}[{BLANKS}]*\)$"
+# -1,234.50, ₹1,23,456.50, Rs. -5; and with parentheses for a negative number: (5.00), (₹5.00), ₹(5.00). The groups put
+# together are the number, with a parenthesis for a minus and with separators.
+GROUPED_NUMBER = rf"([+-]?){_CURRENCY}([+-]?){_DIGITS}"
+NEGATIVE_INSIDE = rf"(\()[{BLANKS}]*{_CURRENCY}{_DIGITS}[{BLANKS}]*\)"
+NEGATIVE_BEHIND = rf"{_CURRENCY}(\()[{BLANKS}]*{_DIGITS}[{BLANKS}]*\)"
 TRUE = ("TRUE", "T", "YES", "Y", "1", "1.0")
 FALSE = ("FALSE", "F", "NO", "N", "0", "0.0")
 LARGEST_ID = 2**63 - 1
@@ -65,7 +67,8 @@ def clean_text(text: str | None) -> str | None:
 def clean_word(text: str | None) -> str | None:
     """A code, number, flag or time before it is read: stripped, without a spreadsheet's armour; None where missing."""
     stripped = strip(text) if text else ""
-    stripped = strip(re.sub(ARMOUR, r"\1\2", stripped))
+    if armour := re.fullmatch(ARMOUR, stripped):
+        stripped = strip(armour[1] or armour[2] or "")
     return None if not stripped or stripped.upper() in MISSING_IN_ANY_CASE else stripped
 
 
@@ -77,13 +80,13 @@ def code(text: str | None) -> str | None:
     word = clean_word(text)
     if word is None:
         return None
-    if whole := re.match(WHOLE_DECIMAL, word):
+    if whole := re.fullmatch(WHOLE_DECIMAL, word):
         return whole[1]
-    if exponent := re.match(EXPONENT, word):
+    if exponent := re.fullmatch(EXPONENT, word):
         digits, places = exponent[2], int(exponent[3])
         if len(digits) >= places and not digits[places:].strip("0"):
             return exponent[1] + digits[:places]
-    if re.match(EXPONENT_LIKE, word):
+    if re.fullmatch(EXPONENT_LIKE, word):
         raise UnreadableError("digits were lost")
     return word
 
@@ -114,18 +117,13 @@ def number(text: str | None) -> float | None:
 
 def plain_number(word: str) -> str | None:
     """The digits of a number without separators, marks and parentheses; None where it is not a number."""
-    if re.match(PLAIN_NUMBER, word):
+    if re.fullmatch(PLAIN_NUMBER, word):
         return word
-    if re.match(GROUPED_NUMBER, word):
-        plain = re.sub(GROUPED_NUMBER, r"\1\2\3", word)
-    elif re.match(NEGATIVE_INSIDE, word):
-        plain = re.sub(NEGATIVE_INSIDE, r"-\1", word)
-    elif re.match(NEGATIVE_BEHIND, word):
-        plain = re.sub(NEGATIVE_BEHIND, r"-\1", word)
-    else:
-        return None
-    plain = plain.replace(",", "")
-    return plain if re.match(PLAIN_NUMBER, plain) else None
+    for form in (GROUPED_NUMBER, NEGATIVE_INSIDE, NEGATIVE_BEHIND):
+        if found := re.fullmatch(form, word):
+            plain = "".join(found.groups()).replace(",", "").replace("(", "-")
+            return plain if re.fullmatch(PLAIN_NUMBER, plain) else None
+    return None
 
 
 def shape(text: str) -> str:
