@@ -162,6 +162,20 @@ def test_a_format_of_another_order_is_never_guessed(spark, tmp_path):
     assert {row["invoice_no"]: row["reject_reason"] for row in rows} == {"1": BAD, "2": None}
 
 
+def test_a_time_of_the_mapping_moves_to_its_business_day_and_a_date_stays(spark, tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_text(MAPPING + "C,1,2025-01-08 03:59,7040\nC,2,2025-01-08,7040\nC,3,9999-12-31,7040\n")
+    rows = {row["invoice_no"]: row["invoice_date"] for row in rows_of(spark, path, CUSTOMER_MAPPING, day_starts=240)}
+    assert rows == {"1": dt.datetime(2025, 1, 7, 23, 59), "2": dt.datetime(2025, 1, 8), "3": dt.datetime(9999, 12, 31)}
+
+
+def test_an_hour_of_one_digit_may_follow_two_blanks(spark, tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_text(MAPPING + "C,1,2025-01-08  3:59,7040\nC,2,2025-01-08  3:59:07+05:30,7040\n")
+    rows = {row["invoice_no"]: row["invoice_date"] for row in rows_of(spark, path, CUSTOMER_MAPPING)}
+    assert rows == {"1": dt.datetime(2025, 1, 8, 3, 59), "2": dt.datetime(2025, 1, 8, 3, 59, 7)}
+
+
 BILLS = "InvoiceNo,BussTime,StoreCode,GrossAmount,Discount,BaseAmount,TransType,SaleType"
 BILL = "900,2025-06-01 13:30:00,7040,210,0,190,SALE,EatIn"
 

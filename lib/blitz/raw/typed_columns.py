@@ -132,7 +132,7 @@ class TypedColumns:
         """The time, moved to its business day where it is more than a date."""
         if not self.day_starts:
             return time
-        return F.when(F.date_trunc("day", time) == time, time).otherwise(business_time(time, self.day_starts))
+        return F.when(time.cast("date").cast("timestamp") == time, time).otherwise(business_time(time, self.day_starts))
 
     def _formatted(self, cell: _Cell, iso: Column) -> Column:
         """The time by the config's pattern, else as ISO text."""
