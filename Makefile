@@ -9,6 +9,8 @@ PYTHON_IN_VENV := $(VENV)/bin/python
 # A run of under a minute ends before the second compiler pays: with the first alone 66 to 44 processor seconds.
 SHORT_RUN := -XX:+UseParallelGC -XX:TieredStopAtLevel=1
 PYTEST := $(PYTHON_IN_VENV) -m pytest -q --durations=10
+# Two processes, each with files of its own: Sail's tests wait for one core, the session's fixtures are made twice.
+PARALLEL := -n 2 --dist loadfile
 # COVERAGE=yes adds what a lane covers to what the lanes before it covered; make coverage reports it.
 COVER := $(if $(COVERAGE),--cov --cov-append --cov-report= --cov-fail-under=0)
 
@@ -37,13 +39,13 @@ else
 	@$(PYTHON_IN_VENV) jobs/run_all.py --conf conf/local.json
 endif
 
-test: test-unit test-sail test-spark ## the tests, without the slow ones
+test: test-unit test-sail ## the tests of every day: two to three minutes; test-spark and test-slow have the rest
 
 test-unit: setup ## the unit lane: no engine, seconds
-	$(PYTEST) $(COVER) tests/unit
+	$(PYTEST) $(PARALLEL) $(COVER) tests/unit
 
 test-sail: setup java browser ## the other lanes on Sail, without what needs Spark
-	BLITZ_TEST_ENGINE=sail $(PYTEST) $(COVER) -m "not slow and not spark" tests/features tests/runs tests/crash
+	BLITZ_TEST_ENGINE=sail $(PYTEST) $(PARALLEL) $(COVER) -m "not slow and not spark" tests/features tests/runs tests/crash
 
 test-spark: setup java ## on Spark: what needs it, and what must be equal on both engines
 	$(PYTEST) $(COVER) -m "not slow and (spark or engines)" tests/features tests/runs tests/crash

@@ -66,6 +66,8 @@ setup(
             "chispa>=0.10",
             "pytest>=8,<9",
             "pytest-timeout>=2.3",
+            "pytest-xdist>=3.6",  # two processes for the lanes without Spark; MIT
+            "pytest-cov>=6",  # branch coverage over the lanes; MIT
             "hypothesis",  # property tests of line cleaning and rules; MPL-2.0, tests only
             "playwright",  # drives Chromium over the report; Apache-2.0
             "axe-playwright-python",  # accessibility of the report; MIT
