@@ -90,3 +90,13 @@ def test_first_rows(spark: SparkSession, staging: Staging, rows: list, expected:
     found = first_rows(df, "key", [F.col("value").desc_nulls_last(), F.col("name").asc()], staging)
     assert found.columns == ["key", "value", "name"]
     assert sorted(map(tuple, found.collect())) == expected
+
+
+@pytest.mark.spark
+def test_what_several_steps_read_stays_on_the_disks_of_a_classic_session(spark: SparkSession, staging: Staging) -> None:
+    rows = staging.shared("mapping", lambda: spark.range(3).toDF("cached"), cached=True)
+    seldom = staging.shared("orders", lambda: spark.range(4).toDF("not cached"))
+    assert rows.storageLevel.useDisk and not rows.storageLevel.useMemory
+    assert not seldom.storageLevel.useDisk
+    staging.remove()
+    assert not rows.storageLevel.useDisk

@@ -68,7 +68,7 @@ class FileReader:
 
     def customers(self, channel: Channel) -> DataFrame:
         """Return the customer of every order key that the mapping names."""
-        mapping = self._staging.shared(MAPPING, self._mapping)
+        mapping = self._staging.shared(MAPPING, self._mapping, cached=len(self._inputs.orders) > 1)
         if channel.name == self._inputs.first_channel:
             mapping = observe_mapping(mapping, self._metrics)
         return customer_keys(keyed_customers(mapping, channel))

@@ -4,13 +4,17 @@ import atexit
 import shutil
 import tempfile
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
+from py4j.protocol import Py4JError
 from pyspark.sql import DataFrame
+from pyspark.storagelevel import StorageLevel
 
 from blitz.spark.engine import SAIL, engine_of, path_to_read, path_to_write
 from blitz.spark.parquet import empty_file
+from blitz.spark.session import is_connect
 
 
 class Staging:
@@ -18,13 +22,14 @@ class Staging:
 
     Sail has no observations and no cache, so ``once`` writes Parquet to a temporary folder (``TMPDIR``) and reads it
     from there. ``remove`` deletes the folder, at the latest the end of the process does. Spark counts rows while it
-    writes them and gets the frame itself.
+    writes them and gets the frame itself; what several steps read it keeps on the disks of its executors.
     """
 
     def __init__(self) -> None:
         self._folder: str | None = None
         self._number = 0
         self._shared: dict[Hashable, DataFrame] = {}
+        self._cached: list[DataFrame] = []
         self._locks: dict[Hashable, Lock] = {}
         self._lock = Lock()
 
@@ -39,17 +44,33 @@ class Staging:
             (folder / "part-0.parquet").write_bytes(empty_file(df))
         return spark.read.parquet(path_to_read(spark, folder.as_uri()))
 
-    def shared(self, name: Hashable, compute: Callable[[], DataFrame]) -> DataFrame:
-        """Return ``once`` of what ``compute`` returns; it runs only for the first caller with this ``name``."""
+    def shared(self, name: Hashable, compute: Callable[[], DataFrame], *, cached: bool = False) -> DataFrame:
+        """Return ``once`` of what ``compute`` returns; it runs only for the first caller with this ``name``.
+
+        ``cached``: several steps read the rows, so Spark keeps them as well.
+        """
         with self._lock:
             lock = self._locks.setdefault(name, Lock())
         with lock:
             if name not in self._shared:
-                self._shared[name] = self.once(compute())
+                rows = self.once(compute())
+                self._shared[name] = self._persisted(rows) if cached else rows
             return self._shared[name]
 
+    def _persisted(self, rows: DataFrame) -> DataFrame:
+        """The rows, kept by a classic Spark session: Sail has them in a file, and Databricks serverless, which is
+        reached by Spark Connect, refuses to persist."""
+        if is_connect(rows.sparkSession):
+            return rows
+        self._cached.append(rows.persist(StorageLevel.DISK_ONLY))
+        return self._cached[-1]
+
     def remove(self) -> None:
-        """Delete the files; frames of this object cannot be read any more."""
+        """Delete the files and what Spark keeps; frames of this object cannot be read any more."""
+        for rows in self._cached:
+            with suppress(Py4JError, ConnectionError):  # a JVM that has ended keeps nothing
+                rows.unpersist()
+        self._cached.clear()
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
         self._folder = None
