@@ -8,17 +8,16 @@ from chispa import assert_df_equality
 from pyspark.sql import functions as F
 
 from blitz.accounts import RowMetrics
+from blitz.features.order_customers import customer_keys, with_user_flag
 from blitz.features.orders import (
     OrderSettings,
     OrderTables,
-    customer_keys,
     daypart,
     in_window,
     is_weekend,
     local_time,
     order_accounts,
     order_features,
-    with_user_flag,
 )
 from blitz.raw.channels import CHANNELS
 from blitz.raw.menu import Category, Menu

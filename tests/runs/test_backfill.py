@@ -17,7 +17,7 @@ from blitz.config import load_config
 from blitz.run import backfill as backfills
 from blitz.run.preflight import preflight
 from blitz.run.steps import chosen_steps
-from blitz.spark.session import is_connect
+from blitz.spark.engine import is_connect
 from world import World
 
 CHANNELS = ("ownapp", "swiggy", "instore")

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from blitz.cli.main import main
-from blitz.spark.session import is_connect
+from blitz.spark.engine import is_connect
 from rough import KEPT, Rough, customer, plant
 
 pytestmark = pytest.mark.engines

@@ -11,7 +11,8 @@ from pyspark.sql import functions as F
 from blitz.accounts import Account, RowMetrics
 from blitz.config import ConfigSource, FeaturePipeline, config_of
 from blitz.errors import BlitzError
-from blitz.features.orders import OrderSettings, OrderTables, order_accounts, order_features, with_user_flag
+from blitz.features.order_customers import with_user_flag
+from blitz.features.orders import OrderSettings, OrderTables, order_accounts, order_features
 from blitz.pipelines.context import RunContext, StepResult, session_of
 from blitz.pipelines.publisher import Publisher, TablePublisher
 from blitz.pipelines.reader import FileReader, Reader, raw_tables

@@ -6,7 +6,8 @@ from typing import Protocol
 from pyspark.sql import DataFrame, SparkSession
 
 from blitz.accounts import Account, RowMetrics
-from blitz.features.orders import CountedLines, customer_keys, keyed_customers, mapping_columns
+from blitz.features.order_customers import customer_keys, keyed_customers, mapping_columns
+from blitz.features.orders import CountedLines
 from blitz.raw import typed_rows as sources
 from blitz.raw.channels import Channel
 from blitz.raw.customer_mapping import MAPPING, mapping_account, observe_mapping, with_mapping_reason

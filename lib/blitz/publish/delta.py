@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from blitz import storage
 from blitz.errors import PublishError
 from blitz.publish.base import Published
-from blitz.spark.session import is_connect
+from blitz.spark.engine import is_connect
 
 COLUMN_MAPPING = {"delta.columnMapping.mode": "name"}  # names with blanks need it
 _INCOMPATIBLE_TABLE = ("DELTA_INVALID_CHARACTERS_IN_COLUMN_NAMES", "DELTA_FEATURES_REQUIRE_MANUAL_ENABLEMENT")

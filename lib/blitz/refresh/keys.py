@@ -9,7 +9,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from blitz.accounts import READ, REJECTED, Account, RowMetrics, by_reason, each_row
-from blitz.features.orders import OrderSettings, in_window, local_time, mapping_key_name, published_key
+from blitz.features.order_customers import mapping_key_name
+from blitz.features.orders import OrderSettings, in_window, local_time, published_key
 from blitz.publish.tables import read_output
 from blitz.raw import typed_rows as sources
 from blitz.raw.channels import Channel

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from blitz import storage
 from blitz.accounts import KEPT, READ, Account, Reason
 from blitz.errors import InputError
-from blitz.features.orders import mapping_columns, mapping_key_name
+from blitz.features.order_customers import mapping_columns, mapping_key_name
 from blitz.raw import typed_rows as sources
 from blitz.raw.channels import Channel
 from blitz.raw.customer_mapping import MAPPING, MAPPING_REASONS, mapping_account, with_mapping_reason
@@ -113,7 +113,7 @@ class MappingRows:
         self._of_customers = SharedTables(f"{folder}-of-customers")
 
     def keyed(self, channel: Channel) -> DataFrame:
-        """Return ``order_key`` and ``customer`` of every row, as ``blitz.features.orders.keyed_customers`` does."""
+        """Return ``order_key`` and ``customer`` of every row, as ``keyed_customers`` of order_customers.py."""
         return self._rows(self.copy.parts).select(F.col(mapping_key_name(channel)).alias("order_key"), "customer")
 
     def account(self) -> Account:

@@ -6,7 +6,8 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from blitz.accounts import Account
-from blitz.features.orders import CountedLines, customer_keys
+from blitz.features.order_customers import customer_keys
+from blitz.features.orders import CountedLines
 from blitz.pipelines.reader import FileReader
 from blitz.raw import typed_rows as sources
 from blitz.raw.channels import Channel

@@ -19,7 +19,8 @@ from blitz.config.paths import OUTPUTS
 from blitz.config.values import dig, parse_date
 from blitz.errors import ConfigError, StepError
 from blitz.features.lines import line_features
-from blitz.features.orders import CountedLines, customer_keys, good_lines, keyed_customers, mapping_columns
+from blitz.features.order_customers import customer_keys, keyed_customers, mapping_columns
+from blitz.features.orders import CountedLines, good_lines
 from blitz.pipelines.context import RunContext, StepResult
 from blitz.pipelines.orders import OrderFeaturePipeline, order_settings
 from blitz.pipelines.reader import query_keys

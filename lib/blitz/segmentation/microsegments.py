@@ -17,7 +17,7 @@ from blitz.accounts import RowMetrics
 from blitz.errors import InputError
 from blitz.segmentation.segments import BAND_COLUMN, ID_COLUMN, short_name
 from blitz.spark.columns import quoted_col
-from blitz.spark.session import is_connect
+from blitz.spark.engine import is_connect
 
 if TYPE_CHECKING:  # two seconds to import: only who loads a model pays for it
     from sklearn.cluster import KMeans

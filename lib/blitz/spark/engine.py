@@ -23,6 +23,11 @@ ENGINES = (SPARK, SAIL)
 _sail_servers: WeakKeyDictionary[SparkSession, Any] = WeakKeyDictionary()  # a server ends with its last reference
 
 
+def is_connect(spark: SparkSession) -> bool:
+    """Whether the session is a Spark Connect client (Databricks serverless, SPARK_REMOTE)."""
+    return type(spark).__module__.startswith("pyspark.sql.connect")
+
+
 def engine_of(spark: SparkSession) -> str:
     """The engine behind a session: ``spark`` or ``sail``."""
     return SAIL if spark in _sail_servers else SPARK

@@ -18,7 +18,7 @@ from pyspark.sql import SparkSession
 
 import blitz
 from blitz.errors import BlitzError
-from blitz.spark.engine import SAIL, Engine, engine_of, start_sail
+from blitz.spark.engine import SAIL, Engine, engine_of, is_connect, start_sail
 from blitz.spark.failures import reason
 from blitz.spark.quiet import start_context
 
@@ -61,11 +61,6 @@ class Session:
         """Stop the session if this process started it."""
         if self._end:
             self._end()
-
-
-def is_connect(spark: SparkSession) -> bool:
-    """Whether the session is a Spark Connect client (Databricks serverless, SPARK_REMOTE)."""
-    return type(spark).__module__.startswith("pyspark.sql.connect")
 
 
 def open_session(

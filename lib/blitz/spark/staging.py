@@ -12,9 +12,8 @@ from py4j.protocol import Py4JError
 from pyspark.sql import DataFrame
 from pyspark.storagelevel import StorageLevel
 
-from blitz.spark.engine import SAIL, engine_of, path_to_read, path_to_write
+from blitz.spark.engine import SAIL, engine_of, is_connect, path_to_read, path_to_write
 from blitz.spark.parquet import empty_file
-from blitz.spark.session import is_connect
 
 
 class Staging:

@@ -8,7 +8,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from blitz.segmentation.segments import ID_COLUMN
-from blitz.spark.session import is_connect
+from blitz.spark.engine import is_connect
 
 DRAW = "_draw"
 Stratum = TypeVar("Stratum", bound=Hashable)

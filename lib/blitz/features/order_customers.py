@@ -1,0 +1,61 @@
+"""The customer of each order, from the customer mapping (docs/contract.md, section 3)."""
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from blitz.raw.channels import CHANNELS, Channel, instore_key
+from blitz.raw.specs import REASON
+from blitz.spark.columns import to_bigint
+
+
+def mapping_columns() -> list[Column]:
+    """What the order features need of a typed row of the customer mapping: ``customer``, its order key for channels of
+    each layout (``delivery_key`` bigint, ``store_key`` text; see ``mapping_key_name``), ``reject_reason``."""
+    by_layout = {channel.layout: channel for channel in CHANNELS.values()}
+    keys = [_mapping_key(channel).alias(mapping_key_name(channel)) for channel in by_layout.values()]
+    return [F.col("customer_code_ty").alias("customer"), *keys, F.col(REASON)]
+
+
+def mapping_key_name(channel: Channel) -> str:
+    """The column of ``mapping_columns`` that has the channel's order keys."""
+    return f"{channel.layout}_key"
+
+
+def _mapping_key(channel: Channel) -> Column:
+    columns = [F.col(name) for name in channel.mapping_key_columns]
+    return instore_key(*columns) if len(columns) > 1 else to_bigint(columns[0])
+
+
+def keyed_customers(mapping: DataFrame, channel: Channel) -> DataFrame:
+    """``order_key`` and ``customer`` of the rows of ``mapping_columns`` that are not rejected. In-store orders are
+    identified by invoice, store and date, the others by their id."""
+    good = mapping.where(F.col(REASON).isNull())
+    return good.select(F.col(mapping_key_name(channel)).alias("order_key"), "customer")
+
+
+def customer_keys(keyed: DataFrame) -> DataFrame:
+    """The customer of every order key of ``keyed_customers``: the smallest id where the mapping names several (then
+    ``is_conflict``).
+
+    Returns ``order_key``, ``algonomy_id``, ``is_conflict``.
+    """
+    return (
+        keyed.where(F.col("order_key").isNotNull() & F.col("customer").isNotNull())
+        # The least of texts is found by sorting, and the join sorts by this key anyway: shuffled first, it is one sort.
+        .repartition("order_key")
+        .groupBy("order_key")
+        .agg(F.min("customer").alias("algonomy_id"), F.max("customer").alias("largest"))
+        .select("order_key", "algonomy_id", (F.col("algonomy_id") != F.col("largest")).alias("is_conflict"))
+    )
+
+
+def with_user_flag(known: DataFrame, ownapp_users: DataFrame | None) -> DataFrame:
+    """``customer_keys`` with ``is_ownapp_user``: whether the customer is in ``ownapp_users``; always for None, which is
+    own app itself."""
+    if ownapp_users is None:
+        return known.withColumn("is_ownapp_user", F.lit(True))
+    users = ownapp_users.select("algonomy_id").distinct().withColumn("is_user", F.lit(True))
+    flagged = known.join(users, "algonomy_id", "left")
+    return flagged.select(
+        "order_key", "algonomy_id", "is_conflict", F.coalesce(F.col("is_user"), F.lit(False)).alias("is_ownapp_user")
+    )
