@@ -9,7 +9,7 @@ PYTHON_IN_VENV := $(VENV)/bin/python
 # A run of under a minute ends before the second compiler pays: with the first alone 66 to 44 processor seconds.
 SHORT_RUN := -XX:+UseParallelGC -XX:TieredStopAtLevel=1
 PYTEST := $(PYTHON_IN_VENV) -m pytest -q --durations=10
-# Two processes, each with files of its own: Sail's tests wait for one core, the session's fixtures are made twice.
+# Two processes, each with files of its own: most tests wait for one core.
 PARALLEL := -n 2 --dist loadfile
 # COVERAGE=yes adds what a lane covers to what the lanes before it covered; make coverage reports it.
 COVER := $(if $(COVERAGE),--cov --cov-append --cov-report= --cov-fail-under=0)
@@ -57,7 +57,7 @@ browser: ## Chromium for the report's test, where there is none
 	@scripts/browser.sh
 
 test-slow: setup java ## the long tests: kills, S3, Delta, load
-	$(PYTEST) -m slow
+	$(PYTEST) $(PARALLEL) -m slow
 
 test-matrix: ## the whole-run test on Spark 3.5 and on Spark Connect, a refresh on 3.5
 	@$(MAKE) --no-print-directory setup java SPARK=3.5
