@@ -88,19 +88,19 @@ def add_files(root: Path, world: World) -> None:
         ORDER | {"id": None, "order_placed_datetime": "2025-06-21 10:00:00"},  # no record
     ]
     lines = [LINE | {"sales_id": 2, "quantity": 40}, LINE | {"sales_id": 6}, LINE | {"sales_id": 7}]
-    World._parquet(raw / "ownapp/orders/june", orders, ORDER)
-    World._parquet(raw / "ownapp/lines/june", lines, LINE)
-    World._parquet(raw / "queries/june", [{"order_id": 3}, {"order_id": 2}], {"order_id": 1})
-    World._parquet(raw / "swiggy/orders/june", [ORDER | {"id": 19, "order_placed_datetime": "2025-06-20"}], ORDER)
+    World.write_parquet(raw / "ownapp/orders/june", orders, ORDER)
+    World.write_parquet(raw / "ownapp/lines/june", lines, LINE)
+    World.write_parquet(raw / "queries/june", [{"order_id": 3}, {"order_id": 2}], {"order_id": 1})
+    World.write_parquet(raw / "swiggy/orders/june", [ORDER | {"id": 19, "order_placed_datetime": "2025-06-20"}], ORDER)
     bill = INSTORE_ORDER | {"InvoiceNo": "19", "BussTime": "2024-11-30 09:00:00"}
-    World._csv(raw / "instore/orders_june.csv", [bill.values()], list(bill))
+    World.write_csv(raw / "instore/orders_june.csv", [bill.values()], list(bill))
     line = INSTORE_LINE | {"InvoiceNo": "19", "OrderDatetime": "2024-11-30 09:00:00"}
-    World._csv(raw / "instore/lines_june.csv", [line.values()], list(line))
+    World.write_csv(raw / "instore/lines_june.csv", [line.values()], list(line))
     world.customers += [("0008", "6", None, None), ("0007", "7", None, None), ("0007", "5", None, None)]
     world.customers += [("0008", "19", None, None), ("0007", "19", "2024-11-30", "7040")]
     world.customers += [("0007", "20", "not a day", "7040"), (None, "20", None, None)]
     columns = ["customer_code_ty", "invoice_no", "invoice_date", "store_code"]
-    World._csv(raw / "maps/customers.csv", world.customers, columns)
+    World.write_csv(raw / "maps/customers.csv", world.customers, columns)
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ def test_a_refresh_without_changes_leaves_the_output_and_the_copies(world_in_jul
 def test_since_limits_what_a_rewritten_file_can_change(spark, world_in_july, tmp_path):
     world, body = world_in_july.world, world_in_july.body
     path = world.root / "raw/ownapp/orders/part.parquet"  # an export that writes the same file again
-    World._parquet(
+    World.write_parquet(
         path.parent, [*world.orders["ownapp"], ORDER | {"id": 8, "order_placed_datetime": "2025-06-22"}], ORDER
     )
     since = refreshed(spark, body, "2025-07-01", since="2025-06-01")
@@ -247,7 +247,7 @@ def test_csv_files_are_copied_once(spark, tmp_path):
     assert {name: len(copies) for name, copies in first.items()} == {"orders": 1, "lines": 1}
     line = INSTORE_LINE | {"InvoiceNo": "11", "OrderDatetime": "2024-11-30 20:00:00", "Qty": "3"}
     unreadable = line | {"Qty": "three"}
-    World._csv(raw / "lines_late.csv", [line.values(), unreadable.values()], list(line))
+    World.write_csv(raw / "lines_late.csv", [line.values(), unreadable.values()], list(line))
     found = refreshed(spark, body, "2025-06-01", channels=INSTORE)
     assert found["instore"]["changed_keys"] == 1
     again = json.loads(state.read_text())["copies"]
@@ -257,7 +257,7 @@ def test_csv_files_are_copied_once(spark, tmp_path):
     assert differences(spark, body, "2025-06-01", tmp_path / "full", INSTORE) == []
 
     bill = INSTORE_ORDER | {"InvoiceNo": "11", "BussTime": "2024-11-30 23:59:59", "GrossAmount": "7"}
-    World._csv(raw / "orders.csv", [bill.values()], list(bill))  # rewritten: its copy must not be read any more
+    World.write_csv(raw / "orders.csv", [bill.values()], list(bill))  # rewritten: its copy must not be read any more
     found = refreshed(spark, body, "2025-06-01", since="2024-11-01", channels=INSTORE)
     assert found["instore"]["computed"] == "changed"
     copies = json.loads(state.read_text())["copies"]
@@ -278,7 +278,7 @@ def test_copies_of_another_time_zone_are_not_read(spark, tmp_path):
     found = refreshed(spark, body, "2025-06-01", channels=INSTORE)
     assert found["instore"]["reason"] == "the settings changed"
     line = INSTORE_LINE | {"InvoiceNo": "21", "OrderDatetime": "2024-11-30 10:00:00", "Qty": "5"}
-    World._csv(tmp_path / "raw/instore/lines_late.csv", [line.values()], list(line))
+    World.write_csv(tmp_path / "raw/instore/lines_late.csv", [line.values()], list(line))
     assert refreshed(spark, body, "2025-06-01", channels=INSTORE)["instore"]["changed_keys"] == 1
     assert differences(spark, body, "2025-06-01", tmp_path / "full", INSTORE) == []
     rows = compare.read(body["feature_pipeline"]["instore"]["output_path"]).set_index("order_id")

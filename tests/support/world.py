@@ -91,25 +91,25 @@ class World:
         """Write the raw files and return the config that reads them."""
         raw, out = self.root / "raw", self.root / "out"
         for name in DELIVERY:
-            self._parquet(raw / name / "orders", self.orders[name], ORDER)
-            self._parquet(raw / name / "lines", self.lines[name], LINE)
-        self._parquet(raw / "queries", [{"order_id": each} for each in self.queries], {"order_id": 1})
-        self._csv(raw / "instore/orders.csv", [r.values() for r in self.instore], list(INSTORE_ORDER))
-        self._csv(raw / "instore/lines.csv", [r.values() for r in self.instore_lines], list(INSTORE_LINE))
+            self.write_parquet(raw / name / "orders", self.orders[name], ORDER)
+            self.write_parquet(raw / name / "lines", self.lines[name], LINE)
+        self.write_parquet(raw / "queries", [{"order_id": each} for each in self.queries], {"order_id": 1})
+        self.write_csv(raw / "instore/orders.csv", [r.values() for r in self.instore], list(INSTORE_ORDER))
+        self.write_csv(raw / "instore/lines.csv", [r.values() for r in self.instore_lines], list(INSTORE_LINE))
         maps = raw / "maps"
-        self._csv(
+        self.write_csv(
             maps / "customers.csv", self.customers, ["customer_code_ty", "invoice_no", "invoice_date", "store_code"]
         )
-        self._csv(maps / "codes.csv", self.store_codes, ["MDS ID", "DSR Code"])
-        self._csv(
+        self.write_csv(maps / "codes.csv", self.store_codes, ["MDS ID", "DSR Code"])
+        self.write_csv(
             maps / "stores.csv", self.stores,
             ["Store Code", "Store Name", "Store Type", "Geographical City", "Key City", "Generator New"],
         )  # fmt: skip
-        self._csv(
+        self.write_csv(
             maps / "menu.csv", self.menu,
             ["item_id_id", "ProductCode", "Clubbed base product category", "Final Dri Category"],
         )  # fmt: skip
-        self._csv(
+        self.write_csv(
             maps / "choices.csv", self.choices,
             ["header_item_id_id", "choice_item_id_id", "HeaderItemId", "ChoiceItemId", "Qty"],
         )  # fmt: skip
@@ -142,7 +142,7 @@ class World:
         }  # fmt: skip
 
     @staticmethod
-    def _parquet(folder: Path, rows: list[dict[str, Any]], shape: dict[str, Any]) -> None:
+    def write_parquet(folder: Path, rows: list[dict[str, Any]], shape: dict[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         frame = pd.DataFrame(rows or [shape], columns=list(shape))
         for name in set(TIMES) & set(shape):
@@ -150,6 +150,6 @@ class World:
         frame.iloc[: len(rows)].to_parquet(folder / "part.parquet", version="2.6", index=False)
 
     @staticmethod
-    def _csv(path: Path, rows: list[Any], columns: list[str]) -> None:
+    def write_csv(path: Path, rows: list[Any], columns: list[str]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         pd.DataFrame([list(row) for row in rows], columns=columns).to_csv(path, index=False)

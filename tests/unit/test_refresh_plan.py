@@ -306,11 +306,11 @@ def test_the_plan_of_a_refresh_needs_no_engine_and_writes_nothing(tmp_path):
     world.publish()
     before = sorted(tmp_path.rglob("*"))
     assert world.plan() == dict.fromkeys(("ownapp", "swiggy", "instore"), Unchanged())
-    World._parquet(tmp_path / "raw/swiggy/orders/june", [ORDER | {"id": 9}], ORDER)
+    World.write_parquet(tmp_path / "raw/swiggy/orders/june", [ORDER | {"id": 9}], ORDER)
     plans = world.plan()
     assert [plans["ownapp"], plans["instore"]] == [Unchanged(), Unchanged()]
     assert plans["swiggy"].causes() == ["1 new file of orders"]
-    World._parquet(tmp_path / "raw/ownapp/lines/june", [LINE], LINE)
+    World.write_parquet(tmp_path / "raw/ownapp/lines/june", [LINE], LINE)
     causes = {name: plan.causes() for name, plan in world.plan().items()}
     assert causes == {
         "ownapp": ["1 new file of lines"],
@@ -324,7 +324,7 @@ def test_the_plan_of_a_refresh_needs_no_engine_and_writes_nothing(tmp_path):
 def test_a_dry_run_prints_the_plan(tmp_path, capsys):
     world = PlannedWorld(tmp_path)
     world.publish()
-    World._parquet(tmp_path / "raw/swiggy/orders/june", [ORDER | {"id": 9}], ORDER)
+    World.write_parquet(tmp_path / "raw/swiggy/orders/june", [ORDER | {"id": 9}], ORDER)
     (tmp_path / "conf.json").write_text(json.dumps(world.body))
     arguments = ["--conf", f"{tmp_path}/conf.json", "--dry-run", "--steps", "ownapp,swiggy"]
     before = sorted(tmp_path.rglob("*"))
