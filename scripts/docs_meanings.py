@@ -159,7 +159,7 @@ FAMILIES: dict[str, list[Family]] = {
     "ownapp": APP,
     "swiggy": APP,
     "instore": [
-        ("order_id", "", "", "`InvoiceNo`: no key by itself, see `StoreCode` and `BussTime`"),
+        ("order_id", "", "", "`InvoiceNo`: not a key by itself, see `StoreCode` and `BussTime`"),
         ("order_placed_datetime", "", "UTC", "when it was ordered"),
         ("BussTime", "", "local", "the same as wall-clock time"),
         ("StoreCode", "", "", "store"),
@@ -217,7 +217,7 @@ FAMILIES: dict[str, list[Family]] = {
     ],
     "segments": [
         ("algonomy_id", "", "", "the customer; one row each"),
-        ("Segment", "", "", "the rule segment; null where a null keeps every rule of the band from holding"),
+        ("Segment", "", "", "the rule segment; null if nulls keep every rule of the band from matching"),
     ],
     "microsegments": [
         ("algonomy_id", "", "", "the customer; one row each per plan item"),
