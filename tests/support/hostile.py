@@ -14,7 +14,7 @@ import pandas as pd
 
 import compare
 from blitz.cli.main import main
-from world import INSTORE_LINE, INSTORE_ORDER, LINE, ORDER, TIMES
+from world import INSTORE_LINE, INSTORE_ORDER, LINE, ORDER, TIMES, features_config
 
 CHANNELS = ("ownapp", "swiggy", "instore")
 TABLES = (*CHANNELS, "customers")
@@ -113,7 +113,7 @@ class Folder:
             self.parquet(f"{name}/orders/part.parquet", frame_of(orders))
             self.parquet(f"{name}/lines/part.parquet", frame_of(lines))
         self.parquet("queries/part.parquet", pd.DataFrame({"order_id": [2]}))
-        self.features = self._features()
+        self.features = features_config(self.raw, self.out)
         self.run: dict[str, Any] = {}
         self.segmentation: dict[str, Any] | None = None
 
@@ -175,33 +175,6 @@ class Folder:
         newest = max(self.out.glob(f"{below}manifest*.json"), key=lambda path: path.stat().st_mtime_ns)
         body: dict[str, Any] = json.loads(newest.read_text())
         return body
-
-    def _features(self) -> dict[str, Any]:
-        raw, out, maps = self.raw, self.out, self.raw / "maps"
-
-        def app(name: str) -> dict[str, Any]:
-            return {
-                "orders_data_path": f"{raw}/{name}/orders", "orders_columns": list(ORDER),
-                "order_items_data_path": f"{raw}/{name}/lines", "order_items_columns": list(LINE),
-                "output_path": f"{out}/{name}.parquet",
-                "orderqueries_path": f"{raw}/queries" if name == "ownapp" else "", "has_query": name == "ownapp",
-            }  # fmt: skip
-
-        return {
-            "ownapp": app("ownapp"),
-            "swiggy": app("swiggy"),
-            "instore": {
-                "orders_file_pattern": f"{raw}/instore/order*", "order_items_file_pattern": f"{raw}/instore/line*",
-                "output_path": f"{out}/instore.parquet",
-            },
-            "common": {
-                "current_run_date": "2025-07-01", "months_offset": 27, "timezone": "Asia/Kolkata",
-                "mapping_file": f"{maps}/customers.csv", "store_mds_dsr_path": f"{maps}/codes.csv",
-                "store_master_path": f"{maps}/stores.csv", "categories_path": f"{maps}/menu.csv",
-                "clear_master_path": f"{maps}/choices.csv",
-            },
-            "customer": {"cutoff_date": "2024-07-01", "output_path": f"{out}/customers.parquet"},
-        }  # fmt: skip
 
 
 def unlike(expected: dict[str, pd.DataFrame], found: dict[str, pd.DataFrame]) -> list[str]:

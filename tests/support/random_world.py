@@ -178,10 +178,6 @@ def write_random_world(root: Path, seed: int, kind: Kind) -> dict[str, Any]:
     made = RandomWorld(root, seed, kind)
     made.fill()
     body = made.world.config() | {"segmentation": segmentation(root)}
-    instore = body["feature_pipeline"]["instore"]
-    instore |= {
-        "orders_file_pattern": f"{root}/raw/instore/order*", "order_items_file_pattern": f"{root}/raw/instore/line*"
-    }  # fmt: skip
     if kind != "clean":
         made.rewrite()
     (plan,) = body["segmentation"]["micro_plan"]

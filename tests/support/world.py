@@ -41,6 +41,34 @@ DELIVERY = [name for name, channel in CHANNELS.items() if channel.layout == "del
 TIMES = ("order_placed_datetime", "order_delivery_datetime", "schedule_datetime", "created_at")
 
 
+def features_config(raw: Path, out: Path) -> dict[str, Any]:
+    """The feature pipeline's config over raw files in the layout of ``World``, with outputs below ``out``."""
+    maps = raw / "maps"
+
+    def app(name: str) -> dict[str, Any]:
+        return {
+            "orders_data_path": f"{raw}/{name}/orders", "orders_columns": list(ORDER),
+            "order_items_data_path": f"{raw}/{name}/lines", "order_items_columns": list(LINE),
+            "output_path": f"{out}/{name}.parquet",
+            "orderqueries_path": f"{raw}/queries" if name == "ownapp" else "", "has_query": name == "ownapp",
+        }  # fmt: skip
+
+    return {
+        **{name: app(name) for name in DELIVERY},
+        "instore": {
+            "orders_file_pattern": f"{raw}/instore/order*", "order_items_file_pattern": f"{raw}/instore/line*",
+            "output_path": f"{out}/instore.parquet",
+        },
+        "common": {
+            "current_run_date": "2025-07-01", "months_offset": 27, "timezone": "Asia/Kolkata",
+            "mapping_file": f"{maps}/customers.csv", "store_mds_dsr_path": f"{maps}/codes.csv",
+            "store_master_path": f"{maps}/stores.csv", "categories_path": f"{maps}/menu.csv",
+            "clear_master_path": f"{maps}/choices.csv",
+        },
+        "customer": {"cutoff_date": "2024-07-01", "output_path": f"{out}/customers.parquet"},
+    }  # fmt: skip
+
+
 class World:
     """Raw rows by table; ``config()`` writes them and gives the whole config."""
 
@@ -114,32 +142,10 @@ class World:
             ["header_item_id_id", "choice_item_id_id", "HeaderItemId", "ChoiceItemId", "Qty"],
         )  # fmt: skip
 
-        def app(name: str) -> dict[str, Any]:
-            return {
-                "orders_data_path": f"{raw}/{name}/orders", "orders_columns": list(ORDER),
-                "order_items_data_path": f"{raw}/{name}/lines", "order_items_columns": list(LINE),
-                "output_path": f"{out}/{name}.parquet",
-                "orderqueries_path": f"{raw}/queries" if name == "ownapp" else "", "has_query": name == "ownapp",
-            }  # fmt: skip
-
-        return {
-            "feature_pipeline": {
-                **{name: app(name) for name in DELIVERY},
-                "instore": {
-                    "orders_file_pattern": f"{raw}/instore/order*.csv",
-                    "order_items_file_pattern": f"{raw}/instore/line*.csv",
-                    "output_path": f"{out}/instore.parquet",
-                },
-                "common": {
-                    "current_run_date": "2025-07-01", "months_offset": 27, "timezone": "Asia/Kolkata",
-                    "mapping_file": f"{maps}/customers.csv", "store_mds_dsr_path": f"{maps}/codes.csv",
-                    "store_master_path": f"{maps}/stores.csv", "categories_path": f"{maps}/menu.csv",
-                    "clear_master_path": f"{maps}/choices.csv", **self.common,
-                },
-                "customer": {"cutoff_date": "2024-07-01", "output_path": f"{out}/customers.parquet", **self.customer},
-            },
-            "run": self.run,
-        }  # fmt: skip
+        features = features_config(raw, out)
+        features["common"].update(self.common)
+        features["customer"].update(self.customer)
+        return {"feature_pipeline": features, "run": self.run}
 
     @staticmethod
     def write_parquet(folder: Path, rows: list[dict[str, Any]], shape: dict[str, Any]) -> None:
