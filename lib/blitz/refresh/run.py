@@ -29,9 +29,8 @@ from blitz.refresh.state import (
 )
 from blitz.refresh.users import OwnAppUsers
 from blitz.run.execute import run_steps
-from blitz.run.steps import Preflight
+from blitz.run.steps import Preflight, Work
 from blitz.spark.session import configure
-from blitz.spark.staging import Staging
 
 
 def refresh(
@@ -55,7 +54,7 @@ def refresh(
         copies = [state.users for state in states.values() if state.users]
         users = OwnAppUsers(spark, users_path, f"{users_folder}/{context.run_id}", copies)
 
-        def run_channel(name: str, staging: Staging) -> StepResult:
+        def run_channel(name: str, work: Work) -> StepResult:
             now = channel_inputs(config, raw, name, plan, output_files(users_path))
             return ChannelRefresh(
                 config,
@@ -66,7 +65,7 @@ def refresh(
                 now,
                 mapping,
                 users,
-                staging,
+                work.staging,
                 ready.before.get(name),
             ).run(since)
 

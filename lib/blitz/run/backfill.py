@@ -9,6 +9,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import partial
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -22,7 +23,7 @@ from blitz.features.lines import line_features
 from blitz.features.order_customers import customer_keys, keyed_customers, mapping_columns
 from blitz.features.orders import CountedLines, good_lines
 from blitz.pipelines.context import RunContext, StepResult
-from blitz.pipelines.orders import OrderFeaturePipeline, order_settings
+from blitz.pipelines.orders import order_settings
 from blitz.pipelines.reader import query_keys
 from blitz.publish.tables import read_output
 from blitz.raw import typed_rows as sources
@@ -30,12 +31,10 @@ from blitz.raw.channels import Channel, channel_of
 from blitz.raw.customer_mapping import MAPPING, mapping_account, observe_mapping, with_mapping_reason
 from blitz.raw.inputs import RawInputs
 from blitz.raw.mappings import category_table, choice_table
-from blitz.run.execute import RunChannel, run_steps
-from blitz.run.gates import channel_gate
+from blitz.run.execute import run_steps
 from blitz.run.manifest import manifest, manifest_path, previous_steps, write_manifest
 from blitz.run.preflight import check_published_inputs
-from blitz.run.steps import Preflight
-from blitz.spark.staging import Staging
+from blitz.run.steps import Preflight, run_orders
 from blitz.storage.frames import write_parquet
 
 log = logging.getLogger(__name__)
@@ -181,21 +180,6 @@ def _staged(rows: DataFrame, path: str) -> DataFrame:
     return read_output(rows.sparkSession, path)
 
 
-def _from_staged(
-    reader: StagedReader | None, config: Config, spark: SparkSession, ready: Preflight, context: RunContext
-) -> RunChannel:
-    """What computes and publishes a channel from the staged rows."""
-
-    def run_channel(channel: str, staging: Staging) -> StepResult:
-        gate = channel_gate(config, channel, ready.before.get(channel))
-        pipeline = OrderFeaturePipeline(
-            config, channel, spark, inputs=ready.inputs, context=context, reader=reader, gate=gate, staging=staging
-        )
-        return pipeline.publish(pipeline.compute())
-
-    return run_channel
-
-
 def backfill(
     configs: Sequence[Config], spark: SparkSession, ready: Preflight, run_id: str, scratch: str | None = None
 ) -> dict[date, list[StepResult]]:
@@ -237,6 +221,6 @@ def _run_date(
     log.info("as of %s: started", config.feature_pipeline.common.current_run_date)
     context = RunContext.of(config, run_id)
     ready = replace(ready, before=previous_steps(config))  # an earlier date may have published them just now
-    results = run_steps(config, spark, ready, context, _from_staged(reader, config, spark, ready, context))
+    results = run_steps(config, spark, ready, context, partial(run_orders, reader=reader))
     write_manifest(manifest_path(config, ready.steps), manifest(config, spark, ready, results, run_id))
     return results

@@ -16,7 +16,7 @@ from blitz.spark.staging import Staging
 
 log = logging.getLogger(__name__)
 
-RunChannel = Callable[[str, Staging], StepResult]  # computes and publishes the order features of a channel
+RunChannel = Callable[[str, Work], StepResult]  # computes and publishes the order features of a channel
 
 
 def run_steps(
@@ -72,7 +72,7 @@ def _in_words(error: BaseException) -> str:
 
 def _run_step(step: str, work: Work, run_channel: RunChannel | None) -> StepResult:
     log.info("%s: started", step)
-    result = run_channel(step, work.staging) if run_channel and step in CHANNELS else STEPS[step].run(work)
+    result = run_channel(step, work) if run_channel and step in CHANNELS else STEPS[step].run(work)
     log.info("%s: %s rows, %.1f s, %s", step, f"{result.output.rows:,}", result.seconds, result.output.path)
     for account in result.accounts:
         if not account.adds_up:

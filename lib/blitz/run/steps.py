@@ -16,6 +16,7 @@ from blitz.errors import ConfigError
 from blitz.pipelines.context import RunContext, StepResult
 from blitz.pipelines.customers import CustomerFeaturePipeline
 from blitz.pipelines.orders import OrderFeaturePipeline
+from blitz.pipelines.reader import Reader
 from blitz.pipelines.segmentation import SegmentRunner
 from blitz.raw.channels import CHANNELS, USER_CHANNEL, Channel
 from blitz.raw.inputs import RawInputs
@@ -92,11 +93,18 @@ def _microsegments_path(config: Config) -> str:
     return config.segmentation.output_microsegments_path
 
 
-def _run_orders(channel: str, work: Work) -> StepResult:
-    config, ready = work.config, work.ready
-    gate = gates.channel_gate(config, channel, ready.before.get(channel))
+def run_orders(channel: str, work: Work, reader: Reader | None = None) -> StepResult:
+    """Compute and publish the order features of a channel, its rows from ``reader`` or the raw files."""
+    ready = work.ready
     pipeline = OrderFeaturePipeline(
-        config, channel, work.spark, inputs=ready.inputs, context=work.context, gate=gate, staging=work.staging
+        work.config,
+        channel,
+        work.spark,
+        inputs=ready.inputs,
+        context=work.context,
+        reader=reader,
+        gate=gates.channel_gate(work.config, channel, ready.before.get(channel)),
+        staging=work.staging,
     )
     return pipeline.publish(pipeline.compute())
 
@@ -125,7 +133,7 @@ def _run_microsegments(work: Work) -> StepResult:
 def _order_step(channel: Channel) -> Step:
     users = {} if channel.defines_users else {USER_CHANNEL.name: partial(_orders_path, USER_CHANNEL.name)}
     name = channel.name
-    path, run = partial(_orders_path, name), partial(_run_orders, name)
+    path, run = partial(_orders_path, name), partial(run_orders, name)
     return Step(name, f"{name} order features", users, path, _customers_path, run)
 
 
