@@ -62,12 +62,7 @@ def rejected_rows(rows: DataFrame, name: str) -> DataFrame:
 
 def read_rejected(spark: SparkSession, table: RawTable, timezone: str) -> DataFrame:
     """The rows that ``read_table`` rejects: ``table``, ``file``, ``reason``, ``raw`` (JSON text of the raw values)."""
-
-    def select(_: TypedColumns, group: FileGroup, reason: Column) -> list[Column]:
-        name = F.lit(table.spec.name).alias("table")
-        return [name, F.col(FILE).alias("file"), reason.alias("reason"), _raw(group).alias("raw")]
-
-    return _read(spark, table, timezone, "path", select).where(F.col("reason").isNotNull())
+    return rejected_rows(read_with_raw(spark, table, timezone), table.spec.name)
 
 
 def _read(spark: SparkSession, table: RawTable, timezone: str, file: FileColumn | None, select: Select) -> DataFrame:

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from blitz import storage
 from blitz.accounts import KEPT, READ, Account, Reason
 from blitz.errors import InputError
-from blitz.features.order_customers import mapping_columns, mapping_key_name
+from blitz.features.order_customers import keyed_customers, mapping_columns
 from blitz.raw import typed_rows as sources
 from blitz.raw.channels import Channel
 from blitz.raw.customer_mapping import MAPPING, MAPPING_REASONS, mapping_account, with_mapping_reason
@@ -113,8 +113,8 @@ class MappingRows:
         self._of_customers = SharedTables(f"{folder}-of-customers")
 
     def keyed(self, channel: Channel) -> DataFrame:
-        """Return ``order_key`` and ``customer`` of every row, as ``keyed_customers`` of order_customers.py."""
-        return self._rows(self.copy.parts).select(F.col(mapping_key_name(channel)).alias("order_key"), "customer")
+        """Return ``order_key`` and ``customer`` of the rows that map an order."""
+        return keyed_customers(self._all_rows(self.copy.parts), channel)
 
     def account(self) -> Account:
         """Return the account of all rows of the mapping."""
@@ -129,7 +129,7 @@ class MappingRows:
         if MAPPING not in tables:
             return []
         bad = self._all_rows(self.copy.parts).where(F.col(REASON) == Reason.BAD_RECORD)
-        return [bad.select(F.lit(MAPPING).alias("table"), "file", F.col(REASON).alias("reason"), "raw")]
+        return [sources.rejected_rows(bad, MAPPING)]
 
     def of_customers(self, name: Hashable, customers: DataFrame) -> DataFrame:
         """Return the rows (SCHEMA) of the ``algonomy_id`` in ``customers``.
