@@ -56,9 +56,8 @@ def paths_that_need_spark(config: Config) -> list[tuple[str, str]]:
     """(key, path) of each input and output that only Spark reaches: neither on a local disk or mount nor on S3."""
     tree, body = config.model_dump(by_alias=True), config.segmentation_body
     models = body.models if body else {}
-    given = {key: dig(tree, key) for key in (*_INPUTS, *OUTPUTS)} | {
-        f"segmentation.{key}": models[key] for key in models
-    }
+    given = {key: dig(tree, key) for key in (*_INPUTS, *OUTPUTS)}
+    given |= {f"segmentation.{key}": path for key, path in models.items()}
     texts = [(key, path) for key, path in given.items() if isinstance(path, str)]
     return [(key, path) for key, path in texts if not is_local(path) and not is_s3(path)]
 

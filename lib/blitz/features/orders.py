@@ -20,7 +20,7 @@ from blitz.spark.late_columns import LateColumns
 DAYPARTS = ("Breakfast", "Lunch", "Evening", "Dinner", "Late Night")
 STORE_COLUMNS = ("store_type", "store_generator_new", "store_geographical_city", "store_key_city")
 
-_ROW_REASONS = (*REJECTED, Reason.OUTSIDE_WINDOW, Reason.EXCLUDED_STORE)  # decided on the raw row alone
+ROW_REASONS = (*REJECTED, Reason.OUTSIDE_WINDOW, Reason.EXCLUDED_STORE)  # decided on the raw row alone
 _CANDIDATES, _DISTINCT = "candidates", "distinct"  # rows left by those reasons, and how many orders they describe
 _CUSTOMER_CONFLICTS = "customer_conflicts"
 
@@ -93,11 +93,6 @@ def in_window(local: Column, start: date, end: date) -> Column:
     return (local >= first) & (local < end_of_window)
 
 
-def published_key(channel: Channel) -> Column:
-    """The order key of a row of the channel's published order features."""
-    return channel.published_key()
-
-
 def order_features(tables: OrderTables, channel: Channel, settings: OrderSettings, metrics: RowMetrics) -> DataFrame:
     """One row per kept order of the channel, with the columns of the contract in its order.
 
@@ -134,7 +129,7 @@ def _in_window(orders: DataFrame, channel: Channel, settings: OrderSettings, met
     reason = F.coalesce(F.col(REASON), F.when(outside, Reason.OUTSIDE_WINDOW), F.when(excluded, Reason.EXCLUDED_STORE))
     reasoned = keyed.withColumn(REASON, reason)
     is_in, days = F.col(REASON).isNull(), day_metrics(F.col("order_local"), settings.end)
-    counted = {READ: each_row(), **by_reason(F.col(REASON), _ROW_REASONS), _CANDIDATES: is_in}
+    counted = {READ: each_row(), **by_reason(F.col(REASON), ROW_REASONS), _CANDIDATES: is_in}
     counted |= {name: F.when(is_in, share) for name, share in days.items()}
     return metrics.observe(reasoned, {"orders": counted}, keep=is_in).drop(REASON)
 
@@ -192,7 +187,7 @@ def order_accounts(metrics: RowMetrics, conflicts: Mapping[str, int]) -> list[Ac
         conflicts: how many keys each small mapping maps in several ways.
     """
     orders, lines = metrics.counts("orders"), metrics.counts("lines")
-    dropped: dict[str, int] = {reason: orders[reason] for reason in _ROW_REASONS}
+    dropped: dict[str, int] = {reason: orders[reason] for reason in ROW_REASONS}
     dropped[Reason.DUPLICATE] = orders[_CANDIDATES] - orders[_DISTINCT]
     dropped |= {reason: orders[reason] for reason in (Reason.NO_CUSTOMER, Reason.NOT_OWNAPP_USER)}
     notes = {f"{name}_conflicts": count for name, count in conflicts.items()}

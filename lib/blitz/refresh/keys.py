@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from blitz.accounts import READ, REJECTED, Account, RowMetrics, by_reason, each_row
 from blitz.features.order_customers import mapping_key_name
-from blitz.features.orders import OrderSettings, in_window, local_time, published_key
+from blitz.features.orders import OrderSettings, in_window, local_time
 from blitz.publish.tables import read_output
 from blitz.raw import typed_rows as sources
 from blitz.raw.channels import Channel
@@ -128,7 +128,7 @@ class KeyFinder:
         parts = [*unread.keys(), *self._of_customers(plan, mapping, users)]
         parts += [self._placed(plan.opened.start)] if plan.opened else []
         parts += [self._placed(plan.since), self._published(plan.since)] if plan.since else []
-        parts = parts or [self._output.where(F.lit(False)).select(published_key(self._channel))]
+        parts = parts or [self._output.where(F.lit(False)).select(self._channel.published_key())]
         keys = reduce(DataFrame.unionByName, [part.toDF(CHANGED_KEY) for part in parts])
         distinct = keys.where(F.col(CHANGED_KEY).isNotNull()).distinct()
         write_parquet(distinct, folder)
@@ -151,7 +151,7 @@ class KeyFinder:
     def _published(self, first: date) -> DataFrame:
         """The keys of published orders in the window from a local day on."""
         local = local_time(F.col("order_placed_datetime"), self._settings.timezone)
-        return self._output.where(in_window(local, first, self._settings.end)).select(published_key(self._channel))
+        return self._output.where(in_window(local, first, self._settings.end)).select(self._channel.published_key())
 
 
 def files_with_keys(
@@ -175,7 +175,7 @@ def files_with_keys(
         for name, table in tables.items()
         if searched[name]
     }
-    key = {"orders": channel.order_key(), "lines": channel.line_key(), "output": published_key(channel)}
+    key = {"orders": channel.order_key(), "lines": channel.line_key(), "output": channel.published_key()}
     scans["output"] = _with_file_name(spark, output, channel)
     rows = [scan.select(F.lit(name).alias("of"), key[name].alias("key"), "file_name") for name, scan in scans.items()]
     all_rows = reduce(DataFrame.unionByName, rows)

@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from blitz.features.days import DAYS, day_metrics, orders_per_day
-from blitz.features.orders import local_time, published_key
+from blitz.features.orders import local_time
 from blitz.publish.months import publishing_months
 from blitz.publish.tables import Output
 from blitz.raw.channels import Channel
@@ -54,7 +54,7 @@ def unchanged_rows(
     rows = read_parquet(output.sparkSession, paths, output.schema)
     first = F.lit(start.isoformat()).cast("timestamp")
     in_window = rows.where(local_time(F.col("order_placed_datetime"), timezone) >= first)
-    return in_window.join(keys, published_key(channel) == F.col(CHANGED_KEY), "left_anti")
+    return in_window.join(keys, channel.published_key() == F.col(CHANGED_KEY), "left_anti")
 
 
 def unchanged_per_day(
@@ -63,6 +63,6 @@ def unchanged_per_day(
     """Return the orders of the output of no changed key on each of the last days before ``end``, the oldest first."""
     local = local_time(F.col("order_placed_datetime"), timezone)
     recent = output.where(local >= F.lit((end - timedelta(days=DAYS)).isoformat()).cast("timestamp"))
-    rest = recent.join(keys, published_key(channel) == F.col(CHANGED_KEY), "left_anti")
+    rest = recent.join(keys, channel.published_key() == F.col(CHANGED_KEY), "left_anti")
     counts = rest.agg(*[F.sum(share).alias(name) for name, share in day_metrics(local, end).items()]).collect()[0]
     return orders_per_day({name: count or 0 for name, count in counts.asDict().items()})

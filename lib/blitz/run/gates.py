@@ -11,15 +11,15 @@ from datetime import date, timedelta
 from statistics import median
 from typing import Any
 
-from blitz.accounts import Account, Reason
+from blitz.accounts import Account
 from blitz.config import Config
 from blitz.config.models import Gates
 from blitz.errors import GateError
 from blitz.features.days import orders_per_day
+from blitz.features.orders import ROW_REASONS
 
 log = logging.getLogger(__name__)
 
-_OUTSIDE = (Reason.BAD_RECORD, Reason.BAD_TIMESTAMP, Reason.OUTSIDE_WINDOW, Reason.EXCLUDED_STORE)
 BUSY = 20  # orders of the median day, from which on a day without any is conspicuous
 PASSED, STOPPED, WARNED, SKIPPED = "passed", "stopped", "warned", "skipped"
 
@@ -137,7 +137,7 @@ def _empty_channel(channel: str, orders: Account, gates: Gates) -> Verdict:
     if not gates.empty_channel:
         return _off(gate)
     in_window = _in_window(orders)
-    why = ", ".join(f"{name} {count:,}" for name, count in orders.dropped.items() if count and name not in _OUTSIDE)
+    why = ", ".join(f"{name} {count:,}" for name, count in orders.dropped.items() if count and name not in ROW_REASONS)
     text = f"{channel}: {in_window:,} orders in the window, {orders.kept:,} kept" + (f" ({why})" if why else "")
     return _judge(gate, in_window > 0 and orders.kept == 0, text)
 
@@ -159,7 +159,7 @@ def _freshness(channel: str, orders: Account, per_day: Sequence[int], run_date: 
 
 
 def _in_window(orders: Account) -> int:
-    return orders.read - sum(orders.dropped.get(name, 0) for name in _OUTSIDE)
+    return orders.read - sum(orders.dropped.get(name, 0) for name in ROW_REASONS)
 
 
 def _no_customer_rise(channel: str, orders: Account, gates: Gates, before: Mapping[str, Any] | None) -> Verdict:
