@@ -112,6 +112,38 @@ def test_customers_that_are_lost(folder, limit, code):
     assert (text in said) == (code == 3)
 
 
+@pytest.mark.engines
+def test_the_last_channel_stops_a_run_before_the_first_publishes(folder):
+    """Own app and Swiggy have new rows; in-store has no customer for any order."""
+    folder.parquet("ownapp/orders/more.parquet", frame_of([APP_ORDERS[0] | {"id": 6}]))
+    kept = [row for row in MAPPING.splitlines() if not row.split(",")[1].startswith("90")]
+    folder.write("maps/customers.csv", "\n".join([*kept, "0000000007,6,,", ""]))
+    code, said = run(folder)
+    assert code == 3
+    assert "instore: 4 orders in the window, 0 kept (no_customer 4) (run.gates.empty_channel)" in said
+    assert "resume with" not in said
+    code, said = run(folder, gates={"empty_channel": None, "no_customer_rise": None})
+    assert code == 0, said
+    assert {name: len(table) for name, table in folder.tables(CHANNELS).items()} == {
+        "ownapp": 5, "swiggy": 2, "instore": 0,
+    }  # fmt: skip
+
+
+@pytest.mark.engines
+def test_lost_customers_stop_a_run_before_the_channels_publish(folder):
+    """The customers are those of the order features that the same run has staged."""
+    for name in ("ownapp/orders/part.parquet", "ownapp/lines/part.parquet"):
+        frame = pd.read_parquet(folder.raw / name)
+        frame[~frame.iloc[:, 0].isin([2, 3])].to_parquet(folder.raw / name, index=False)
+    folder.rewrite("maps/customers.csv", ("0000000012,4,", "0000000007,4,"))
+    code, said = run(folder)
+    assert code == 3
+    assert "1 customers, 3 in the previous manifest (66.7% fewer); the limit is 0.5 (run.gates.fewer_customers)" in said
+    code, said = run(folder, gates={"fewer_customers": 2 / 3})
+    assert code == 0, said
+    assert list(folder.tables(["customers"])["customers"]["algonomy_id"]) == ["0000000007"]
+
+
 @pytest.mark.parametrize(("how", "code"), [("warning", 0), ("stop", 3)])
 def test_a_day_without_orders_in_a_busy_channel(folder, how, code):
     days = [day for day in pd.date_range("2025-05-20", "2025-06-30") if str(day.date()) != "2025-06-15"]

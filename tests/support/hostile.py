@@ -160,9 +160,10 @@ class Folder:
         """The published tables by name."""
         return {name: compare.read(str(self.out / f"{name}.parquet")) for name in names}
 
-    def published(self) -> list[str]:
-        """The files of published tables, with their times."""
-        return sorted(f"{path} {path.stat().st_mtime_ns}" for path in self.out.glob("*.parquet/*.parquet"))
+    def published(self) -> dict[str, tuple[int, bytes]]:
+        """The files of published tables with their times and contents."""
+        files = (path for path in self.out.glob("*.parquet/*") if path.is_file())
+        return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
 
     def account(self, step: str, table: str) -> dict[str, int]:
         """The counts of an account in the manifest: ``read``, ``kept`` and the reasons that dropped rows."""

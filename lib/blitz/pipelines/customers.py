@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from contextlib import AbstractContextManager
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -11,7 +11,8 @@ from blitz.config import ConfigSource, FeaturePipeline, config_of
 from blitz.config.models import Customer
 from blitz.features.customers import CustomerSettings, customer_accounts, customer_features
 from blitz.pipelines.context import RunContext, StepResult, session_of
-from blitz.publish.tables import publishing, read_output
+from blitz.pipelines.outputs import StagedStep
+from blitz.publish.tables import Output, publishing, read_output
 from blitz.raw.channels import CHANNELS
 from blitz.raw.inputs import RawInputs, menu_inputs
 from blitz.raw.menu import BASE_PREFIX, DRI_PREFIX, Menu, slug
@@ -27,6 +28,7 @@ class CustomerFeaturePipeline:
         inputs: the raw tables; by default the small mapping files are looked up at the run.
         context: the run that this step belongs to; by default a run of its own.
         gate: looks at the number of customers before they are published; by default nothing does.
+        read_orders: reads the order features at a path; by default those published there.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class CustomerFeaturePipeline:
         inputs: RawInputs | None = None,
         context: RunContext | None = None,
         gate: Callable[[int], list[dict[str, str]]] | None = None,
+        read_orders: Callable[[str], DataFrame] | None = None,
     ) -> None:
         whole = config_of(config, "feature_pipeline")
         self.config: FeaturePipeline = whole.feature_pipeline
@@ -44,6 +47,7 @@ class CustomerFeaturePipeline:
         self.context = context or RunContext.of(whole)
         self._inputs = inputs
         self._gate = gate
+        self._read_orders = read_orders or self._published
 
     def run(self) -> DataFrame:
         """Compute and publish the customer features and return them as published."""
@@ -53,27 +57,35 @@ class CustomerFeaturePipeline:
     def publish(self) -> StepResult:
         """Compute and publish the customer features; the result has the accounts of the order features that were read.
 
-        Raises InputError where a channel has no order features.
+        Raises InputError where a channel has no order features, GateError where a gate stops the run.
+        """
+        with self.publishing() as output:
+            return self.stage(output).commit()
+
+    def publishing(self) -> AbstractContextManager[Output]:
+        """Start a publication of the output. Raises PublishError where the output cannot be replaced."""
+        path, context = self.config.customer.output_path, self.context
+        return publishing(path, fmt=context.format, run_id=context.run_id, is_checked=self._gate is not None)
+
+    def stage(self, output: Output) -> StagedStep:
+        """Compute the customer features, stage them in a publication of the output, and check them.
+
+        Raises InputError where a channel has no order features, GateError where a gate stops the run.
         """
         started = time.monotonic()
         configure(self.spark)
         mappings = self._inputs.mappings() if self._inputs else menu_inputs(self.config)
-        orders = {
-            name: read_output(self.spark, self.config.channel(name).output_path, self.context.format)
-            for name in CHANNELS
-        }
+        orders = {name: self._read_orders(self.config.channel(name).output_path) for name in CHANNELS}
         metrics = RowMetrics()
         features = customer_features(orders, self._settings(mappings.menu), metrics)
-        path = self.config.customer.output_path
-        details: dict[str, Any] = {}
-        context, is_checked = self.context, self._gate is not None
-        with publishing(path, fmt=context.format, run_id=context.run_id, is_checked=is_checked) as output:
-            staged = output.stage(features)
-            if self._gate:
-                details["gates"] = self._gate(staged.rows)
-            published = output.commit()
+        staged = output.stage(features)
+        details = {"gates": self._gate(staged.rows)} if self._gate else {}
         seconds = time.monotonic() - started
-        return StepResult("customers", published, customer_accounts(metrics), seconds, details=details)
+        result = StepResult("customers", staged, customer_accounts(metrics), seconds, details=details)
+        return StagedStep(result, output)
+
+    def _published(self, path: str) -> DataFrame:
+        return read_output(self.spark, path, self.context.format)
 
     def _settings(self, menu: Menu) -> CustomerSettings:
         common, customer = self.config.common, self.config.customer

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import reduce
 
@@ -14,9 +15,10 @@ from blitz.errors import BlitzError
 from blitz.features.order_customers import with_user_flag
 from blitz.features.orders import OrderSettings, OrderTables, order_accounts, order_features
 from blitz.pipelines.context import RunContext, StepResult, session_of
+from blitz.pipelines.outputs import StagedStep
 from blitz.pipelines.publisher import Publisher, TablePublisher
 from blitz.pipelines.reader import FileReader, Reader, raw_tables
-from blitz.publish.tables import publish, read_output
+from blitz.publish.tables import Output, publish, read_output
 from blitz.raw.channels import CHANNELS, USER_CHANNEL, Channel, channel_of
 from blitz.raw.inputs import RawInputs, raw_inputs
 from blitz.raw.mappings import Mappings, category_table, choice_table, store_table
@@ -141,15 +143,25 @@ class OrderFeaturePipeline:
         Raises BlitzError where too many rows cannot be read, GateError where a gate stops the run; then the previous
         output stays.
         """
-        with self._publisher.publishing() as output:
-            staged = output.stage(computed.frame)
-            accounts = computed.accounts()
-            quarantine = self.check_rejected(computed.reader, accounts, computed.raw)
-            counts = computed.metrics.counts("orders")
-            details = {"gates": self._gate(accounts[0], counts, staged.rows)} if self._gate else {}
-            published = output.commit()
+        with self.publishing() as output:
+            return self.stage(computed, output).commit()
+
+    def publishing(self) -> AbstractContextManager[Output]:
+        """Start a publication of the output. Raises PublishError where the output cannot be replaced."""
+        return self._publisher.publishing()
+
+    def stage(self, computed: ComputedOrders, output: Output) -> StagedStep:
+        """Stage what ``compute`` returned in a publication of the output, and check it.
+
+        Raises BlitzError where too many rows cannot be read, GateError where a gate stops the run.
+        """
+        staged = output.stage(computed.frame)
+        accounts = computed.accounts()
+        quarantine = self.check_rejected(computed.reader, accounts, computed.raw)
+        counts = computed.metrics.counts("orders")
+        details = {"gates": self._gate(accounts[0], counts, staged.rows)} if self._gate else {}
         seconds = time.monotonic() - computed.started
-        return StepResult(self.channel.name, published, accounts, seconds, quarantine, details)
+        return StagedStep(StepResult(self.channel.name, staged, accounts, seconds, quarantine, details), output)
 
     def check_rejected(self, reader: Reader, accounts: Sequence[Account], raw: Mapping[str, RawTable]) -> str | None:
         """Publish the rejected rows of the accounts to the quarantine; returns its path, None where there are none.

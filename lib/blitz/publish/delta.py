@@ -51,16 +51,25 @@ class Transaction:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._staged: Published | None = None
+        self._staged: tuple[DataFrame, Published] | None = None
 
     def stage(self, df: DataFrame) -> Published:
         """Replace the table by ``df``; rows, files and bytes come from the Delta log."""
         replace(df, self._path)
-        self._staged = last_commit(self._path)
-        return self._staged
+        published = last_commit(self._path)
+        self._staged = df, published
+        return published
+
+    def rows(self) -> DataFrame:
+        """The rows of the transaction; PublishError where nothing was staged."""
+        frame, _ = self._require_staged()
+        return frame.sparkSession.read.format("delta").load(storage.spark_path(self._path))
 
     def commit(self) -> Published:
         """What the transaction published; PublishError where nothing was staged."""
+        return self._require_staged()[1]
+
+    def _require_staged(self) -> tuple[DataFrame, Published]:
         if self._staged is None:
             raise PublishError("nothing was staged, nothing was published", path=self._path)
         return self._staged
@@ -85,8 +94,9 @@ class RestorableTransaction(Transaction):
         self._table = tables.forPath(df.sparkSession, self._path)
         metrics = self._table.history(1).collect()[0]["operationMetrics"]
         numbers = [int(metrics.get(name, 0)) for name in ("numOutputRows", "numFiles", "numOutputBytes")]
-        self._staged = Published(self._path, *numbers)
-        return self._staged
+        published = Published(self._path, *numbers)
+        self._staged = df, published
+        return published
 
     def commit(self) -> Published:
         """Keep what the transaction published; PublishError where nothing was staged."""

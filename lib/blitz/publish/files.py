@@ -71,13 +71,11 @@ def publishing_files(path: str, *, run_id: str, store: Store | None = None) -> I
         files = StagedFiles(store, guard, path, run_id)
         try:
             yield files
-        except BaseException:
-            _roll_back(store, path, guard)
-            raise
-        if files.is_committed:
-            _clean(store, path, run_id)
-        else:
-            _roll_back(store, path, guard)
+        finally:
+            if files.is_committed:
+                _clean(store, path, run_id)
+            else:
+                _roll_back(store, path, guard)
 
 
 def recover(path: str, *, store: Store | None = None) -> None:

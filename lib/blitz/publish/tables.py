@@ -49,6 +49,10 @@ class Output(Protocol):
         Raises PublishError where the files were not written completely; errors of Spark pass unchanged.
         """
 
+    def rows(self) -> DataFrame:
+        """The staged rows, as ``commit`` will publish them; they can be read until then. PublishError where nothing
+        was staged."""
+
     def commit(self) -> Published:
         """Replace the old table by the staged one.
 
@@ -124,17 +128,26 @@ class _StagedTable:
 
     def __init__(self, files: StagedFiles, path: str, write: Writer, *, by_name: bool) -> None:
         self._files, self._path, self._write, self._by_name = files, path, write, by_name
-        self._staged: Published | None = None
+        self._staged: tuple[DataFrame, Published] | None = None
 
     def stage(self, df: DataFrame) -> Published:
         self._write(df, self._files.folder)
-        self._staged = inspect(df, self._files.folder, self._path, by_name=self._by_name)
-        return self._staged
+        published = inspect(df, self._files.folder, self._path, by_name=self._by_name)
+        self._staged = df, published
+        return published
+
+    def rows(self) -> DataFrame:
+        frame, _ = self._require_staged()
+        return read_output(frame.sparkSession, self._files.folder, "parquet" if self._by_name else "delta")
 
     def commit(self) -> Published:
+        _, published = self._require_staged()
+        self._swap()
+        return published
+
+    def _require_staged(self) -> tuple[DataFrame, Published]:
         if self._staged is None:
             raise PublishError("nothing was staged, nothing was published", path=self._path)
-        self._swap()
         return self._staged
 
     def _swap(self) -> None:
@@ -146,15 +159,9 @@ class _StagedTransaction(_StagedTable):
 
     def __init__(self, files: StagedFiles, path: str, write: Writer) -> None:
         super().__init__(files, path, write, by_name=True)
-        self._session: SparkSession | None = None
-
-    def stage(self, df: DataFrame) -> Published:
-        self._session = df.sparkSession
-        return super().stage(df)
 
     def _swap(self) -> None:
-        assert self._session is not None
-        rows = read_parquet(self._session, [self._files.folder])
+        rows = self.rows()
         self._files.commit(lambda: delta.replace(rows, self._path))
 
 

@@ -5,8 +5,8 @@ Each plan is ``OrderFeaturePipeline`` with a reader and a publisher that fit it.
 
 import logging
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from typing import Any
@@ -16,7 +16,8 @@ from pyspark.sql import functions as F
 
 from blitz.config import Config
 from blitz.pipelines.context import RunContext, StepResult
-from blitz.pipelines.orders import Gate, OrderFeaturePipeline, order_settings
+from blitz.pipelines.orders import ComputedOrders, Gate, OrderFeaturePipeline, order_settings
+from blitz.pipelines.outputs import RunOutputs, StagedStep
 from blitz.pipelines.reader import Reader, raw_tables
 from blitz.publish.months import month_of
 from blitz.publish.tables import inspect, read_output
@@ -94,6 +95,7 @@ class ChannelRefresh:
         mapping: the rows of the customer mapping.
         users: the own-app users.
         staging: gets the frames that several queries of the run read.
+        outputs: the outputs of the run.
         before: the channel's step in the previous manifest; None where there is none.
     """
 
@@ -106,6 +108,7 @@ class ChannelRefresh:
     mapping: MappingRows
     users: OwnAppUsers
     staging: Staging
+    outputs: RunOutputs
     before: Mapping[str, Any] | None = None
 
     @property
@@ -118,40 +121,41 @@ class ChannelRefresh:
         """The folder of the state and of the copies of CSV tables."""
         return state_folder(self.path, self.channel.name)
 
-    def run(self, since: date | None = None) -> StepResult:
-        """Compute and publish what changed, and write the state.
+    @property
+    def state_path(self) -> str:
+        """The path of the state."""
+        return f"{self.folder}/state.json"
 
-        ``details["refresh"]`` of the result says what was computed. Raises as ``OrderFeaturePipeline`` does.
+    def stage(self, since: date | None = None) -> StagedStep:
+        """Compute, stage and check what changed; once it is published, the step writes the state.
+
+        ``details["refresh"]`` of the result says what was computed. Raises as ``OrderFeaturePipeline`` does; then
+        ``remove_unnamed`` removes what was written next to the state.
         """
         started = time.monotonic()
-        try:
-            result, copies = self._run(since)
-        except BaseException:
-            remove(self.folder, lambda name: self.context.run_id in name)
-            raise
-        keep_only(self.folder, {"state.json", *(folder_name(copy.folder) for each in copies.values() for copy in each)})
-        result.seconds = time.monotonic() - started
-        log.info("%s: refreshed: %s", self.channel.name, result.details["refresh"])
-        return result
-
-    def _run(self, since: date | None) -> tuple[StepResult, dict[str, tuple[TableCopy, ...]]]:
-        """Refresh, publish and write the state; returns the result and the copies of CSV tables."""
-        state_path = f"{self.folder}/state.json"
-        before = read_state(state_path)
+        before = read_state(self.state_path)
         plan = plan_channel(before, self.now, since)
         typed, copies = self._copied(before)
-        result = self._follow(plan, typed)
+        staged = self._follow(plan, typed)
+        if not self.channel.defines_users:
+            self.users.write()  # also where no order was computed: the state names the copy
+        result = replace(staged.result, seconds=time.monotonic() - started)
+        log.info("%s: refresh: %s", self.channel.name, result.details["refresh"])
+        return replace(staged, result=result, finish=partial(self._write_state, copies))
+
+    def _write_state(self, copies: dict[str, tuple[TableCopy, ...]]) -> None:
+        """Write the state of the published output and remove what only earlier states needed."""
         state = ChannelState(
             fingerprints=dict(self.now.fingerprints),
             window=self.now.window,
             inputs={name: table.files for name, table in self.now.tables.items()},
             output=output_files(self.path),
             mapping=self.mapping.copy,
-            users=None if self.channel.defines_users else self.users.copy(),
+            users=None if self.channel.defines_users else self.users.published(),
             copies=copies,
         )
-        state.write(state_path)
-        return result, copies
+        state.write(self.state_path)
+        keep_only(self.folder, {folder_name(self.state_path), *_folders(copies)})
 
     def _copied(self, before: ChannelState | None) -> tuple[dict[str, RawTable], dict[str, tuple[TableCopy, ...]]]:
         """The orders and lines as a refresh reads them, and the copies of those that are CSV."""
@@ -164,38 +168,41 @@ class ChannelRefresh:
             )
         return typed, copies
 
-    def _follow(self, plan: Plan, typed: Mapping[str, RawTable]) -> StepResult:
+    def _follow(self, plan: Plan, typed: Mapping[str, RawTable]) -> StagedStep:
         match plan:
             case Full(reason):
                 return self._compute_all(reason)
             case Unchanged():
-                return self._leave(read_output(self.spark, self.path))
+                return StagedStep(self._unchanged(read_output(self.spark, self.path)))
             case Changed():
                 return self._compute_changed(plan, typed)
 
-    def _compute_all(self, reason: str) -> StepResult:
+    def _compute_all(self, reason: str) -> StagedStep:
         log.info("%s: all orders are computed: %s", self.channel.name, reason)
         reader = AllOrdersReader(self.spark, self.raw, self._timezone, self.mapping, self.staging)
         gate = channel_gate(self.config, self.channel.name, self.before)
         pipeline = self._pipeline(reader, MonthPublisher(self.path, self._timezone, self.context.run_id), gate)
-        result = pipeline.publish(pipeline.compute())
-        result.details["refresh"] = {"computed": "all", "reason": reason}
-        return result
+        staged = self._stage(pipeline, pipeline.compute())
+        staged.result.details["refresh"] = {"computed": "all", "reason": reason}
+        return staged
 
-    def _leave(self, output: DataFrame) -> StepResult:
+    def _stage(self, pipeline: OrderFeaturePipeline, computed: ComputedOrders) -> StagedStep:
+        return pipeline.stage(computed, self.outputs.open(self.path, pipeline.publishing()))
+
+    def _unchanged(self, output: DataFrame) -> StepResult:
         published = inspect(output, self.path, self.path, by_name=True)
         return StepResult(self.channel.name, published, [], 0.0, details={"refresh": {"computed": "nothing"}})
 
-    def _leave_checked(self, output: DataFrame, pipeline: OrderFeaturePipeline, reader: Reader) -> StepResult:
+    def _leave_checked(self, output: DataFrame, pipeline: OrderFeaturePipeline, reader: Reader) -> StagedStep:
         """Leave the output, although rows of the mapping are new: the account shows them, and too many bad ones stop
         the refresh."""
-        result = self._leave(output)
+        result = self._unchanged(output)
         result.accounts = reader.accounts(self.channel)
         result.quarantine = pipeline.check_rejected(reader, result.accounts, raw_tables(self.raw, self.channel.name))
-        return result
+        return StagedStep(result)
 
-    def _compute_changed(self, plan: Changed, typed: Mapping[str, RawTable]) -> StepResult:
-        """Compute and publish the changed orders; all orders where the columns changed."""
+    def _compute_changed(self, plan: Changed, typed: Mapping[str, RawTable]) -> StagedStep:
+        """Compute and stage the changed orders; all orders where the columns changed."""
         found = self._incremental_plan(plan, typed)
         reader = self._changed_reader(found, typed)
         pipeline = self._changed_pipeline(found, reader)
@@ -204,14 +211,14 @@ class ChannelRefresh:
         computed = pipeline.compute()
         if computed.frame.dtypes != found.output.dtypes:
             return self._compute_all(OTHER_COLUMNS)
-        result = pipeline.publish(computed)
-        result.details["refresh"] = {
+        staged = self._stage(pipeline, computed)
+        staged.result.details["refresh"] = {
             "computed": "changed",
             "changed_keys": found.number,
             "files_kept": len(found.split.keep),
             "months_rewritten": sorted({month_of(name) for name in found.split.rewrite | found.split.drop}),
         }
-        return result
+        return staged
 
     def _incremental_plan(self, plan: Changed, typed: Mapping[str, RawTable]) -> IncrementalPlan:
         settings, output = order_settings(self.config.feature_pipeline), read_output(self.spark, self.path)
@@ -267,3 +274,14 @@ class ChannelRefresh:
     @property
     def _timezone(self) -> str:
         return self.config.feature_pipeline.common.timezone
+
+
+def remove_unnamed(folder: str, run_id: str) -> None:
+    """Remove what a run wrote to the folder of a channel's state and the state does not name."""
+    state = read_state(f"{folder}/state.json")
+    named = _folders(state.copies) if state else set()
+    remove(folder, lambda name: run_id in name and name not in named)
+
+
+def _folders(copies: Mapping[str, Sequence[TableCopy]]) -> set[str]:
+    return {folder_name(copy.folder) for each in copies.values() for copy in each}

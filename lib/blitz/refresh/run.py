@@ -11,10 +11,11 @@ from pyspark.sql import SparkSession
 from blitz.config import Config
 from blitz.pipelines.context import RunContext, StepResult
 from blitz.pipelines.orders import order_settings
+from blitz.pipelines.outputs import RunOutputs, StagedStep
 from blitz.raw.channels import CHANNELS, USER_CHANNEL, channel_of
 from blitz.raw.inputs import RawInputs
 from blitz.raw.tables import RawTable
-from blitz.refresh.channel import ChannelRefresh
+from blitz.refresh.channel import ChannelRefresh, remove_unnamed
 from blitz.refresh.mapping import MappingPlan, MappingRows, copy_mapping, plan_mapping
 from blitz.refresh.plan import ChannelInputs, Plan, Unchanged, fingerprints, plan_channel
 from blitz.refresh.state import (
@@ -52,25 +53,28 @@ def refresh(
         folder = f"{mapping_folder}/{context.run_id}"
         mapping = MappingRows(spark, copy_mapping(spark, plan, folder), folder)
         copies = [state.users for state in states.values() if state.users]
-        users = OwnAppUsers(spark, users_path, f"{users_folder}/{context.run_id}", copies)
+        outputs = RunOutputs(spark, context.format)
+        users = OwnAppUsers(spark, outputs, users_path, f"{users_folder}/{context.run_id}", copies)
 
-        def run_channel(name: str, work: Work) -> StepResult:
-            now = channel_inputs(config, raw, name, plan, output_files(users_path))
+        def run_channel(name: str, work: Work) -> StagedStep:
             return ChannelRefresh(
                 config,
                 spark,
                 context,
                 channel_of(name, config.feature_pipeline.common.business_day_minutes),
                 raw,
-                now,
+                channel_inputs(config, raw, name, plan, users.source()),
                 mapping,
                 users,
                 work.staging,
+                outputs,
                 ready.before.get(name),
-            ).run(since)
+            ).stage(since)
 
-        return run_steps(config, spark, ready, context, run_channel)
+        return run_steps(config, spark, ready, context, run_channel, outputs)
     finally:
+        for name in raw.orders:
+            remove_unnamed(state_folder(_outputs(config)[name], name), context.run_id)
         after = _states(config).values()
         keep_only(users_folder, {folder_name(state.users.folder) for state in after if state.users})
         keep_only(mapping_folder, {folder_name(part.folder) for state in after for part in state.mapping.parts})

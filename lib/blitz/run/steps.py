@@ -13,9 +13,10 @@ from pyspark.sql import SparkSession
 
 from blitz.config import Config
 from blitz.errors import ConfigError
-from blitz.pipelines.context import RunContext, StepResult
+from blitz.pipelines.context import RunContext
 from blitz.pipelines.customers import CustomerFeaturePipeline
 from blitz.pipelines.orders import OrderFeaturePipeline
+from blitz.pipelines.outputs import RunOutputs, StagedStep
 from blitz.pipelines.reader import Reader
 from blitz.pipelines.segmentation import SegmentRunner
 from blitz.raw.channels import CHANNELS, USER_CHANNEL, Channel
@@ -47,13 +48,14 @@ class Preflight:
 @dataclass(frozen=True)
 class Work:
     """What a step works with: the config, the session, what was checked before, the run that it belongs to, and the
-    frames that steps of the run share."""
+    frames and the outputs that steps of the run share."""
 
     config: Config
     spark: SparkSession
     ready: Preflight
     context: RunContext
     staging: Staging
+    outputs: RunOutputs
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ class Step:
 
     ``output`` names what it makes, in messages. ``reads`` maps the steps whose outputs it reads to where it reads them;
     ``writes`` is where its own output goes; ``anchor`` is the output next to which a run that starts with this step
-    leaves its manifest.
+    leaves its manifest. ``run`` computes it: a step that ``has_gates`` only stages it, so that nothing of the run is
+    published before the gates of all such steps held; the others publish at once.
     """
 
     name: str
@@ -70,7 +73,8 @@ class Step:
     reads: Mapping[str, Locate]
     writes: Locate
     anchor: Locate
-    run: Callable[[Work], StepResult]
+    run: Callable[[Work], StagedStep]
+    has_gates: bool = False
 
 
 def _orders_path(channel: str, config: Config) -> str:
@@ -93,9 +97,9 @@ def _microsegments_path(config: Config) -> str:
     return config.segmentation.output_microsegments_path
 
 
-def run_orders(channel: str, work: Work, reader: Reader | None = None) -> StepResult:
-    """Compute and publish the order features of a channel, its rows from ``reader`` or the raw files."""
-    ready = work.ready
+def run_orders(channel: str, work: Work, reader: Reader | None = None) -> StagedStep:
+    """Compute, stage and check the order features of a channel, its rows from ``reader`` or the raw files."""
+    ready, users_path = work.ready, _orders_path(USER_CHANNEL.name, work.config)
     pipeline = OrderFeaturePipeline(
         work.config,
         channel,
@@ -103,18 +107,24 @@ def run_orders(channel: str, work: Work, reader: Reader | None = None) -> StepRe
         inputs=ready.inputs,
         context=work.context,
         reader=reader,
+        users=lambda: work.outputs.read(users_path),
         gate=gates.channel_gate(work.config, channel, ready.before.get(channel)),
         staging=work.staging,
     )
-    return pipeline.publish(pipeline.compute())
+    computed = pipeline.compute()
+    return pipeline.stage(computed, work.outputs.open(pipeline.output_path, pipeline.publishing()))
 
 
-def _run_customers(work: Work) -> StepResult:
-    gate = partial(gates.check_customers, work.config, work.ready.before.get("customers"))
-    customers = CustomerFeaturePipeline(
-        work.config, work.spark, inputs=work.ready.inputs, context=work.context, gate=gate
+def _run_customers(work: Work) -> StagedStep:
+    pipeline = CustomerFeaturePipeline(
+        work.config,
+        work.spark,
+        inputs=work.ready.inputs,
+        context=work.context,
+        gate=partial(gates.check_customers, work.config, work.ready.before.get("customers")),
+        read_orders=work.outputs.read,
     )
-    return customers.publish()
+    return pipeline.stage(work.outputs.open(_customers_path(work.config), pipeline.publishing()))
 
 
 def _segment_runner(work: Work) -> SegmentRunner:
@@ -122,19 +132,19 @@ def _segment_runner(work: Work) -> SegmentRunner:
     return SegmentRunner(work.config, work.spark, context=work.context, rules=ready.rules, payloads=ready.payloads)
 
 
-def _run_segments(work: Work) -> StepResult:
-    return _segment_runner(work).publish_segments()
+def _run_segments(work: Work) -> StagedStep:
+    return StagedStep(_segment_runner(work).publish_segments())
 
 
-def _run_microsegments(work: Work) -> StepResult:
-    return _segment_runner(work).publish_microsegments()
+def _run_microsegments(work: Work) -> StagedStep:
+    return StagedStep(_segment_runner(work).publish_microsegments())
 
 
 def _order_step(channel: Channel) -> Step:
     users = {} if channel.defines_users else {USER_CHANNEL.name: partial(_orders_path, USER_CHANNEL.name)}
     name = channel.name
     path, run = partial(_orders_path, name), partial(run_orders, name)
-    return Step(name, f"{name} order features", users, path, _customers_path, run)
+    return Step(name, f"{name} order features", users, path, _customers_path, run, has_gates=True)
 
 
 _TABLE = (
@@ -146,6 +156,7 @@ _TABLE = (
         _customers_path,
         _customers_path,
         _run_customers,
+        has_gates=True,
     ),
     Step("segments", "segments", {"customers": _segmentation_input}, _segments_path, _segments_path, _run_segments),
     Step(
