@@ -20,6 +20,7 @@ setup(
             "blitz-run-all = blitz.cli.entry_points:run_all",
             "blitz-order-features = blitz.cli.entry_points:order_features",
             "blitz-customer-features = blitz.cli.entry_points:customer_features",
+            "blitz-scores = blitz.cli.entry_points:scores",
             "blitz-segments = blitz.cli.entry_points:segments",
             "blitz-microsegments = blitz.cli.entry_points:microsegments",
             "blitz-refresh = blitz.cli.entry_points:refresh",
@@ -69,6 +70,7 @@ setup(
             "pytest-xdist>=3.6",  # two processes for the lanes without Spark; MIT
             "pytest-cov>=6",  # branch coverage over the lanes; MIT
             "hypothesis",  # property tests of line cleaning and rules; MPL-2.0, tests only
+            "lifetimes",  # CLV inputs are compared with it; no longer kept, fits the locked pandas; MIT, tests only
             "playwright",  # drives Chromium over the report; Apache-2.0
             "axe-playwright-python",  # accessibility of the report; MIT
             "databricks-bundles",  # checks the Databricks job files offline; Databricks licence, tests only

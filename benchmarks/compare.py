@@ -21,6 +21,7 @@ KEYS = {
     "swiggy": ["order_id"],
     "instore": ["order_id", "StoreCode", "BussTime"],
     "customers": ["algonomy_id"],
+    "scores": ["algonomy_id"],
     "segments": ["algonomy_id"],
     "microsegments": ["algonomy_id", "Segment"],
 }
@@ -34,9 +35,12 @@ _INTEGERS = {kind: pd.Int64Dtype() for kind in (pa.int8(), pa.int16(), pa.int32(
 def output_paths(config: dict[str, Any]) -> dict[str, str]:
     """Where each step of a config publishes."""
     features, seg = config["feature_pipeline"], config["segmentation"]
+    customers = features["customer"]["output_path"]
     return {
         **{name: features[name]["output_path"] for name, key in KEYS.items() if key[0] == "order_id"},
-        "customers": features["customer"]["output_path"],
+        "customers": customers,
+        "scores": features["customer"].get("output_scores_path")
+        or str(Path(customers).parent / "users_scores.parquet"),
         "segments": seg["output_segments_path"],
         "microsegments": seg["output_microsegments_path"],
     }

@@ -1,4 +1,4 @@
-"""The whole pipeline in DuckDB SQL, on one machine: raw files of a local config to six Parquet files.
+"""The whole pipeline in DuckDB SQL, on one machine: raw files of a local config to a Parquet file per step.
 
 Usage: python benchmarks/duckdb_pipeline.py --conf conf/local.json --out DIR [--memory 8GB] [--threads 2]
 """
@@ -15,6 +15,7 @@ import duckdb
 
 from duckdb_customers import customers, microsegments, segments
 from duckdb_orders import app_channel, instore_channel, open_job, read_mapping
+from duckdb_scores import scores
 
 warnings.filterwarnings("ignore", message="X does not have valid feature names")
 
@@ -36,6 +37,7 @@ def run(con: duckdb.DuckDBPyConnection, config: dict[str, Any], out: Path) -> di
     step("swiggy", app_channel, job, "swiggy", True)
     step("instore", instore_channel, job)
     step("customers", customers, job)
+    step("scores", scores, job)
     step("segments", segments, job, seg)
     step("microsegments", microsegments, job, seg)
     return seconds

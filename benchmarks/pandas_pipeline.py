@@ -1,4 +1,4 @@
-"""The whole pipeline in pandas, on one machine: raw files of a local config to six Parquet files.
+"""The whole pipeline in pandas, on one machine: raw files of a local config to a Parquet file per step.
 
 Usage: python benchmarks/pandas_pipeline.py --conf conf/local.json --out DIR
 """
@@ -13,15 +13,19 @@ import pandas as pd
 
 from pandas_customers import customer_features
 from pandas_orders import app_channel, instore_channel
+from pandas_scores import scores
 from pandas_segments import load, microsegments, segments
 
 warnings.filterwarnings("ignore", message="X does not have valid feature names")
 
 
+_COMPUTED = ("cutoff_date", "output_path", "output_scores_path", "scores")
+
+
 def run(config: dict[str, Any]) -> dict[str, pd.DataFrame]:
     """All outputs of a config by step name. Raises ValueError for what this peer does not compute."""
     features, seg = config["feature_pipeline"], config["segmentation"]
-    if beyond := sorted(set(features["customer"]) - {"cutoff_date", "output_path"}):
+    if beyond := sorted(set(features["customer"]) - set(_COMPUTED)):
         raise ValueError(f"feature_pipeline.customer: {', '.join(beyond)}: category lists are not computed here")
     orders = {"ownapp": app_channel(features, "ownapp", None)}
     users = pd.Series(orders["ownapp"]["algonomy_id"].unique())
@@ -33,6 +37,7 @@ def run(config: dict[str, Any]) -> dict[str, pd.DataFrame]:
     return {
         **orders,
         "customers": customers,
+        "scores": scores(features, orders, customers),
         "segments": assigned,
         "microsegments": microsegments(seg, table, assigned),
     }

@@ -50,6 +50,7 @@ def outputs(config: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     paths = {name: features[name]["output_path"] for name in CHANNELS}
     paths |= {
         "customers": features["customer"]["output_path"],
+        "scores": str(Path(features["customer"]["output_path"]).parent / "users_scores.parquet"),
         "segments": segmentation["output_segments_path"],
         "microsegments": segmentation["output_microsegments_path"],
     }

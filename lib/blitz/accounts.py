@@ -31,6 +31,7 @@ class Reason(StrEnum):
     CHOICE = "choice"
     UNMAPPED = "unmapped"
     EXCLUDED = "excluded"
+    NO_CUSTOMER_FEATURES = "no_customer_features"
     OVER_100_ORDERS = "over_100_orders"
     NO_CATEGORY = "no_category"
 

@@ -115,7 +115,7 @@ def test_every_row_has_the_fate_that_was_planted(ran):
 
 def test_read_is_kept_and_dropped_in_every_account(ran):
     accounts = [account for step in ran.manifest["steps"].values() for account in step["accounts"]]
-    assert len(accounts) == 2 * len(CHANNELS) + 1 + len(CHANNELS) + 1
+    assert len(accounts) == 2 * len(CHANNELS) + 1 + 2 * len(CHANNELS) + 1
     for account in accounts:
         assert account["read"] == account["kept"] + sum(account["dropped"].values()), account
     mapping = ran.accounts("ownapp")["customer mapping"]

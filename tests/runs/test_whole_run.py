@@ -112,6 +112,6 @@ def test_every_row_is_accounted_for(sample_run):
         for step, body in sample_run["steps"].items()
         for account in body["accounts"]
     ]
-    assert len(accounts) == 11
+    assert len(accounts) == 14
     assert [each for each in accounts if each[2] != each[3]] == []
     assert sum(read for step, table, read, _ in accounts if table == "orders") >= ORDERS

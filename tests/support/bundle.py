@@ -19,7 +19,8 @@ GRAPH = {
     "swiggy": {"ownapp"},
     "instore": {"ownapp"},
     "customers": {"swiggy", "instore"},
-    "segments": {"customers"},
+    "scores": {"customers"},
+    "segments": {"scores"},
     "microsegments": {"segments"},
     "report": {"microsegments"},
 }

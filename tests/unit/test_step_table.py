@@ -13,7 +13,7 @@ from blitz.run.preflight import check_published_inputs
 from blitz.run.steps import STEPS, chosen_steps, inputs_of, output_path, resume_hint, waves
 from places import CHECKOUT
 
-ALL = ("ownapp", "swiggy", "instore", "customers", "segments", "microsegments")
+ALL = ("ownapp", "swiggy", "instore", "customers", "scores", "segments", "microsegments")
 
 
 @pytest.fixture
@@ -34,14 +34,26 @@ def test_steps_come_in_the_order_of_a_run() -> None:
 @pytest.mark.parametrize(
     ("steps", "expected"),
     [
-        (ALL, [("ownapp",), ("swiggy", "instore"), ("customers",), ("segments",), ("microsegments",)]),
+        (ALL, [("ownapp",), ("swiggy", "instore"), ("customers",), ("scores", "segments"), ("microsegments",)]),
         (("instore", "swiggy"), [("swiggy", "instore")]),
         (("instore", "segments"), [("instore",), ("segments",)]),
         ((), []),
     ],
 )
-def test_steps_that_read_nothing_of_one_another_run_side_by_side(steps: tuple[str, ...], expected: list[Any]) -> None:
-    assert waves(steps) == expected
+def test_steps_that_read_nothing_of_one_another_run_side_by_side(
+    steps: tuple[str, ...], expected: list[Any], config: Config
+) -> None:
+    assert waves(steps, config) == expected
+
+
+def test_segments_read_the_scores_where_they_list_a_column_of_theirs(tmp_path: Path) -> None:
+    body = json.loads((CHECKOUT / "conf/local.json").read_text().replace("data/out/", f"{tmp_path}/out/"))
+    body["segmentation"]["cols_to_keep"].append("missed_visits")
+    config = load_config(body)
+    assert waves(ALL, config)[-3:] == [("scores",), ("segments",), ("microsegments",)]
+    assert [step.name for step in inputs_of(config, ("segments",)).values()] == ["customers", "scores"]
+    assert list(inputs_of(config, ("segments",)))[1] == output_path(config, "scores")
+    assert config.segmentation.scores_path == f"{Path(output_path(config, 'customers')).parent}/users_scores.parquet"
 
 
 @pytest.mark.parametrize(
@@ -54,6 +66,7 @@ def test_steps_that_read_nothing_of_one_another_run_side_by_side(steps: tuple[st
         (("segments",), ["customers"]),
         (("microsegments",), ["customers", "segments"]),
         (("segments", "microsegments"), ["customers"]),
+        (("scores",), ["ownapp", "swiggy", "instore", "customers"]),
     ],
 )
 def test_what_a_run_of_some_steps_reads(steps: tuple[str, ...], expected: list[str], config: Config) -> None:
@@ -86,8 +99,8 @@ def test_missing_inputs_are_listed_with_the_step_that_makes_them(config: Config)
 @pytest.mark.parametrize(
     ("steps", "done", "expected"),
     [
-        (ALL, ALL[:4], "resume with --steps segments,microsegments"),
-        (ALL, ("ownapp", "instore"), "resume with --steps swiggy,customers,segments,microsegments"),
+        (ALL, ALL[:4], "resume with --steps scores,segments,microsegments"),
+        (ALL, ("ownapp", "instore"), "resume with --steps swiggy,customers,scores,segments,microsegments"),
         (("customers", "segments"), ("customers",), "resume with --steps segments"),
         (ALL, (), None),  # nothing to keep: run it again
         (("segments",), ("segments",), None),

@@ -6,6 +6,7 @@ from blitz.config import Config
 from blitz.pipelines.context import StepResult
 from blitz.run import gates
 from blitz.run.steps import Preflight, output_path
+from blitz.segmentation.score_rules import require_rfm_proven
 from blitz.text import table
 
 
@@ -21,6 +22,14 @@ def summary(results: Sequence[StepResult]) -> str:
             total, orders = sum(row[1] for row in rows), sum(row[2] for row in rows)
             body.append(("all", total, orders, round(orders / total, 2) if total else None))
             parts.append(table(header, body))
+        cuts = result.details.get("rfm_cuts", {})
+        if any(cuts.values()):
+            places = ("first", "second", "third", "fourth")
+            parts.append(
+                table(
+                    ("Cut points of", *places), [(name, *map(float, points)) for name, points in cuts.items() if points]
+                )
+            )
         clusters = result.details.get("clusters")
         if clusters:
             body = [
@@ -75,6 +84,8 @@ def plan(config: Config, ready: Preflight) -> str:
         parts.append(f"Menu: {kinds['dri']} driver categories, {kinds['base']} base categories.")
     if ready.proof:
         parts.append(f"Rules: {ready.proof.summary()}")
+    if ready.rfm_rules:
+        parts.append(f"RFM rules: {require_rfm_proven(ready.rfm_rules).summary()}")
     if ready.payloads:
         rows2 = [
             (key, len(payload.features), int(payload.kmeans.n_clusters), payload.sha256[:12])

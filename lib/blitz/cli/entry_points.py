@@ -19,6 +19,7 @@ def _run(name: str) -> None:
 run_all = partial(_run, "run_all")
 order_features = partial(_run, "order_features")
 customer_features = partial(_run, "customer_features")
+scores = partial(_run, "scores")
 segments = partial(_run, "segments")
 microsegments = partial(_run, "microsegments")
 refresh = partial(_run, "refresh")

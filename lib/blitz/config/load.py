@@ -5,16 +5,16 @@ the nearest known name for a misspelt one.
 """
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import Any, Literal
 
 from blitz.config.checks import check_config, check_segments
 from blitz.config.files import read_object, relative_to
 from blitz.config.messages import check_models
-from blitz.config.models import Config, FeaturePipeline, Segmentation
+from blitz.config.models import Config, FeaturePipeline, Segmentation, scores_next_to
 from blitz.config.paths import OUTPUTS
-from blitz.config.values import AS_OF, add_months, dig, parse_date, parsed, show
+from blitz.config.values import AS_OF, Problem, add_months, dig, parse_date, parsed, show
 from blitz.errors import ConfigError
 
 Source = str | os.PathLike[str] | Mapping[str, Any]
@@ -24,6 +24,9 @@ _BODIES = ("feature_pipeline", "segmentation")
 _BODY_KEYS = {"feature_pipeline": {"common", "ownapp"}, "segmentation": {"cols_to_keep", "micro_plan"}}
 _RUN_DATE, _CUTOFF = "feature_pipeline.common.current_run_date", "feature_pipeline.customer.cutoff_date"
 _INPUT = "segmentation.input_path"
+_SCORES_INPUT = "segmentation.scores_path"
+_CUSTOMERS = "feature_pipeline.customer.output_path"
+_SCORES = "feature_pipeline.customer.output_scores_path"
 
 
 def load_config(
@@ -49,13 +52,12 @@ def load_config(
         ConfigError: lists every problem found. Nothing was read but the config files.
     """
     tree, files, problems = _gather(conf, {"feature_pipeline": feature_pipeline, "segmentation": segmentation})
-    problems += _resolve(tree, as_of)
     has_customers = "feature_pipeline" in tree or "feature_pipeline" in files  # the latter: given, but unreadable
-    defaulted = _default_input(tree) and has_customers
+    sources = {_INPUT: ""} if _default_input(tree) and has_customers else {}
+    sources |= _default_scores(tree)
+    problems += _resolve(tree, as_of)
     found = [*check_models(tree), *check_config(tree)]
-    if defaulted:  # a problem of the default is one of the customer output and reported there
-        found = [problem for problem in found if problem[0] != _INPUT]
-    for path, message in found:
+    for path, message in _without_defaults(found, sources):
         file = files.get(path.split(".")[0].split("[")[0])
         problems.append(f"{path}: {message}" + (f" (in {file})" if file else ""))
     if not problems and all(tree.get(name) is None for name in _BODIES):
@@ -166,7 +168,7 @@ def _resolve(tree: dict[str, Any], as_of: str | date | None) -> list[str]:
             run_date = _move(tree, run_date, parse_date(as_of))
         except ValueError as error:
             problems.append(f"--as-of: {error}")
-    for path in (*OUTPUTS, _INPUT):
+    for path in (*OUTPUTS, _INPUT, _SCORES_INPUT):
         value = dig(tree, path)
         if run_date and isinstance(value, str) and AS_OF in value:
             _put(tree, path, value.replace(AS_OF, run_date.strftime("%Y%m%d")))
@@ -197,7 +199,28 @@ def _default_input(tree: dict[str, Any]) -> bool:
     """Let the segmentation read the customer output where it has no ``input_path``; returns whether it has none."""
     body = dig(tree, "segmentation")
     missing = isinstance(body, dict) and body.get("input_path") is None
-    source = dig(tree, "feature_pipeline.customer.output_path")
+    source = dig(tree, _CUSTOMERS)
     if missing and isinstance(source, str):
         _put(tree, _INPUT, source)
     return missing
+
+
+def _default_scores(tree: dict[str, Any]) -> dict[str, str]:
+    """Put the scores next to the customer output, and let the segmentation take them from there, or from next to its
+    input, where these keys are missing; returns for each that was the key that it depends on."""
+    sources = {}
+    customers, source = dig(tree, _CUSTOMERS), dig(tree, _INPUT)
+    if dig(tree, _SCORES) is None and isinstance(customers, str):
+        _put(tree, _SCORES, scores_next_to(customers))
+        sources[_SCORES] = _CUSTOMERS
+    if dig(tree, _SCORES_INPUT) is None and isinstance(source, str):
+        published = dig(tree, _SCORES) if source == customers else None
+        _put(tree, _SCORES_INPUT, published or scores_next_to(source))
+        sources[_SCORES_INPUT] = _INPUT if published is None else _CUSTOMERS
+    return sources
+
+
+def _without_defaults(found: Sequence[Problem], sources: Mapping[str, str]) -> list[Problem]:
+    """The problems without those of a default whose source has one too, or that is reported with another key ("")."""
+    paths = {path for path, _ in found}
+    return [each for each in found if each[0] not in sources or sources[each[0]] not in {"", *paths}]

@@ -12,7 +12,9 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from blitz.config.values import (
+    AS_OF,
     add_months,
+    check_ascending,
     check_input_path,
     check_optional_path,
     check_output_path,
@@ -30,6 +32,7 @@ ID_COLUMN = "algonomy_id"
 MODEL_KEYS = "segment_*_model"
 DEFAULT_BINS = (0.0, 35.0, 100.0, 175.0, 250.0, 325.0, 400.0, 600.0, 100000.0)
 DEFAULT_LABELS = ("Add_ons", "Economy", "Value", "Mid_Tier", "Premium", "Indulgence", "Ultimate", "Group")
+SCORES_NAME = "users_scores"
 DEFAULT_CAP_SEGMENTS = ("Seg1_5_6", "Seg_6_15_10", "Seg15_plus_9")
 
 _T = TypeVar("_T")
@@ -48,6 +51,7 @@ Sha256 = Annotated[
 Memory = Annotated[str, AfterValidator(matching("[1-9][0-9]*[mgMG]", "a size such as 12g or 800m"))]
 TimeFormat = Annotated[str, AfterValidator(check_time_format)]
 DayStart = Annotated[str, AfterValidator(matching("([01][0-9]|2[0-3]):[0-5][0-9]", 'a time of day such as "04:00"'))]
+CutPoints = Annotated[list[Number], Field(min_length=4, max_length=4), AfterValidator(check_ascending)]
 Url = Annotated[str, AfterValidator(matching(r"https?://[^\s/@]+/?", "a URL such as http://localhost:9000"))]
 Region = Annotated[str, AfterValidator(matching("[a-z0-9-]+", "a region such as ap-south-1"))]
 
@@ -133,11 +137,32 @@ class InstoreChannel(_Model):
         return None
 
 
+class RfmCuts(_Model):
+    """``customer.scores.rfm_cuts``: four ascending cut points per score; None: the quantiles of the run's customers."""
+
+    recency: CutPoints | None = None
+    frequency: CutPoints | None = None
+    monetary: CutPoints | None = None
+
+
+class Scores(_Model):
+    """``customer.scores``: for how many days a customer is new, the cut points, and the rules that name the scores."""
+
+    new_days: Annotated[int, Field(ge=0, le=3650)] = 30
+    rfm_cuts: RfmCuts = RfmCuts()
+    rfm_rules_path: InputPath | None = None
+
+
 class Customer(_Model):
-    """``customer``: the first day that counts, the output, and the category lists of older configs (None: no bound)."""
+    """``customer``: the first day that counts, the outputs, and the category lists of older configs (None: no bound).
+
+    ``output_scores_path``: by default ``users_scores.parquet`` next to the customer output (``load_config``).
+    """
 
     cutoff_date: Day
     output_path: OutputPath
+    output_scores_path: OutputPath | None = None
+    scores: Scores = Scores()
     dri_categ_names: Filled[Name] | None = None
     ownapp_base_categs: Filled[Name] | None = None
     swiggy_base_categs: Filled[Name] | None = None
@@ -201,6 +226,16 @@ class FeaturePipeline(_Model):
         """The first local day of the order window: ``months_offset`` months before the run date."""
         return add_months(self.common.current_run_date, -self.common.months_offset)
 
+    @property
+    def customer_start(self) -> date:
+        """The first local day of the customer window: the cutoff date, or the start of the order window if later."""
+        return max(self.customer.cutoff_date, self.window_start)
+
+    @property
+    def scores_path(self) -> str:
+        """Where the scores are published."""
+        return self.customer.output_scores_path or scores_next_to(self.customer.output_path)
+
 
 CHANNEL_SECTIONS: dict[str, type[DeliveryChannel] | type[InstoreChannel]] = {
     name: section
@@ -234,6 +269,12 @@ class Segmentation(_Model):
     lower_q: Annotated[Number, Field(ge=0, le=1)] = 0.01
     upper_q: Annotated[Number, Field(ge=0, le=1)] = 0.99
     rules_path: InputPath | None = None
+    scores_path: OutputPath | None = None
+
+    @property
+    def listed_columns(self) -> list[str]:
+        """The columns of ``cols_to_keep`` and ``convert_to_flag``, each once."""
+        return list(dict.fromkeys([*self.cols_to_keep, *self.convert_to_flag]))
 
     @model_validator(mode="before")
     @classmethod
@@ -311,6 +352,12 @@ class Config(_Model):
         """SHA-256 (hex) over the canonical JSON of the resolved config: equal for equal settings in any order."""
         resolved = self.model_dump(mode="json", by_alias=True)
         return hashlib.sha256(json.dumps(resolved, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def scores_next_to(customers_path: str) -> str:
+    """The default path of the scores: next to the customer output, and of one run date as that is."""
+    folder, slash, name = customers_path.rstrip("/").rpartition("/")
+    return f"{folder}{slash}{SCORES_NAME}{f'_{AS_OF}' if AS_OF in name else ''}.parquet"
 
 
 def is_model_key(key: object) -> bool:

@@ -14,6 +14,7 @@ Location = tuple[str, ...]
 TABLE_OUTPUTS = (
     *(f"feature_pipeline.{name}.output_path" for name in CHANNEL_SECTIONS),
     "feature_pipeline.customer.output_path",
+    "feature_pipeline.customer.output_scores_path",
     "segmentation.output_segments_path",
     "segmentation.output_microsegments_path",
     "run.quarantine_path",
@@ -25,7 +26,9 @@ _INPUTS = (
         f"feature_pipeline.common.{key}"
         for key in ("mapping_file", "store_mds_dsr_path", "store_master_path", "categories_path", "clear_master_path")
     ),
+    "feature_pipeline.customer.scores.rfm_rules_path",
     "segmentation.input_path",
+    "segmentation.scores_path",
     "segmentation.rules_path",
 )
 
@@ -66,12 +69,15 @@ def _inputs(tree: object) -> Iterator[tuple[str, list[Location]]]:
     """Every input with its location and, for a glob, the folder that it lists."""
     body = dig(tree, "segmentation")
     models = [f"segmentation.{key}" for key in body if is_model_key(key)] if isinstance(body, dict) else []
-    customers = _located(dig(tree, "feature_pipeline.customer.output_path"), check_output_path)
+    published = {
+        f"segmentation.{key}": _located(dig(tree, f"feature_pipeline.customer.{output}"), check_output_path)
+        for key, output in (("input_path", "output_path"), ("scores_path", "output_scores_path"))
+    }
     for path in (*_INPUTS, *models):
         key = path.split(".", 1)
         value = body.get(key[1]) if isinstance(body, dict) and path in models else dig(tree, path)
-        place = _located(value, check_output_path if path == "segmentation.input_path" else check_input_path)
-        if not place or (path == "segmentation.input_path" and place == customers):
+        place = _located(value, check_output_path if path in published else check_input_path)
+        if not place or place == published.get(path):
             continue
         last_is_glob = any(mark in place[-1] for mark in "*?[")
         yield path, [place, place[:-1]] if last_is_glob else [place]

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 from datetime import date, datetime, time
 from functools import cache
+from itertools import pairwise
 from typing import TypeVar
 from zoneinfo import available_timezones
 
@@ -101,6 +102,14 @@ def parse_number(value: object) -> float:
     if not is_number(value):
         raise ValueError(f"must be a finite number, not {show(value)}")
     return float(value)  # type: ignore[arg-type]
+
+
+def check_ascending(values: list[float]) -> list[float]:
+    """Numbers that do not descend, unchanged; ValueError names the first that does."""
+    for before, after in pairwise(values):
+        if after < before:
+            raise ValueError(f"must be in ascending order: {after:g} comes after {before:g}")
+    return values
 
 
 def parse_date(value: object) -> date:

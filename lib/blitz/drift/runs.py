@@ -11,15 +11,14 @@ from blitz import storage
 from blitz.config import load_config
 from blitz.errors import InputError
 from blitz.publish.tables import Format, read_output
-from blitz.raw.channels import CHANNELS
-from blitz.run.steps import STEPS, output_path
+from blitz.run.steps import output_path
 from blitz.segmentation.rules import load_rules, rules_hash
 from blitz.segmentation.segments import BAND_COLUMN, OMNICHANNEL, flag_name, short_name
 from blitz.spark.columns import quoted_col
 from blitz.spark.engine import SPARK
 from blitz.text import JsonObject
 
-OUTPUTS = tuple(step for step in STEPS if step not in CHANNELS)
+OUTPUTS = ("customers", "segments", "microsegments")  # what every run that can be compared has
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from blitz.pipelines.segmentation import SegmentRunner
 from blitz.publish.tables import read_output
 from blitz.raw.channels import CHANNELS
 from blitz.segmentation import segments
+from blitz.segmentation.domains import Value
 from blitz.segmentation.microsegments import PlanItem, plan_rows, prepared
 from blitz.segmentation.payload import Payload
 from blitz.segmentation.rules import RuleSet, explain_rules
@@ -57,7 +58,7 @@ def explain(config: Config, spark: SparkSession, customer: str) -> JsonObject:
         segments.check_rule_columns(flagged.columns, runner.rules)
         rows = flagged.collect()
         # A customer that the segmentation drops is in the features alone, or does not exist.
-        features = rows[0]["loaded"].asDict() if rows else _features(config, spark, customer, table.columns)
+        features = rows[0]["loaded"].asDict() if rows else _features(runner, customer, table.columns)
         dropped = None if rows else _dropped(features)
         body: JsonObject = {"customer": customer, **orders.result(), "dropped": dropped}
     body["counts"] = {name: plain(features[name]) for name in table.columns if name != ID_COLUMN}
@@ -69,11 +70,11 @@ def explain(config: Config, spark: SparkSession, customer: str) -> JsonObject:
     return body
 
 
-def _features(config: Config, spark: SparkSession, customer: str, loaded: Sequence[str]) -> JsonObject:
+def _features(runner: SegmentRunner, customer: str, loaded: Sequence[str]) -> JsonObject:
     """The customer's published features, whether or not the segmentation drops the customer."""
-    path = config.segmentation.input_path
+    path = runner.config.input_path
     needed = list(dict.fromkeys([*loaded, BAND_COLUMN, CATEGORY_COUNT]))
-    features = _of(read_output(spark, path, config.run.format), customer)
+    features = _of(runner.read_features(), customer)
     found = features.select(*[quoted_col(name) for name in needed]).collect()
     if not found:
         raise InputError(
@@ -126,7 +127,7 @@ def _orders(config: Config, spark: SparkSession, customer: str) -> JsonObject:
         return {"window": None, "orders": None}
     body: FeaturePipeline = config.feature_pipeline
     common = body.common
-    start = max(body.customer.cutoff_date, body.window_start)
+    start = body.customer_start
     fmt = config.run.format
     local = local_time(F.col("order_placed_datetime"), common.timezone)
     frames = []
@@ -160,7 +161,7 @@ def _rules(values: JsonObject, rules: RuleSet) -> JsonObject:
         return {"band": None, "rule_variables": {}, "flags": {}, "rules": []}
     band = inside[0]
     # NaN satisfies no condition, like null in Spark's when.
-    numbers = {name: math.nan if values[name] is None else float(values[name]) for name in band.columns}
+    cells = {name: _rule_value(values[name]) for name in band.columns}
     verdicts = [
         {
             "segment": verdict.segment,
@@ -168,7 +169,7 @@ def _rules(values: JsonObject, rules: RuleSet) -> JsonObject:
             "matched": verdict.matched,
             "failed": [text.replace("(is nan)", "(is null)") for text in verdict.failed],
         }
-        for rule, verdict in zip(band.rules, explain_rules(band.name, numbers, rules), strict=True)
+        for rule, verdict in zip(band.rules, explain_rules(band.name, cells, rules), strict=True)
     ]
     return {
         "band": band.name,
@@ -176,6 +177,11 @@ def _rules(values: JsonObject, rules: RuleSet) -> JsonObject:
         "flags": {name: value for name, value in values.items() if name.endswith("_flag")},
         "rules": verdicts,
     }
+
+
+def _rule_value(value: Any) -> Value:
+    """A cell as the rules compare it; NaN for a missing one, which meets no condition."""
+    return value if isinstance(value, str) else math.nan if value is None else float(value)
 
 
 def _matched(verdicts: Sequence[JsonObject]) -> str | None:

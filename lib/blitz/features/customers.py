@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from blitz.accounts import KEPT, READ, Account, Reason, RowMetrics, each_row
 from blitz.features.orders import DAYPARTS, daypart, in_window, is_weekend, local_time
-from blitz.raw.channels import CHANNELS, USER_CHANNEL
+from blitz.raw.channels import CHANNELS, USER_CHANNEL, Channel
 from blitz.raw.menu import BITS, Menu
 from blitz.spark.columns import balanced, names_where, quoted_col
 
@@ -134,12 +134,17 @@ def _place(value: Column, names: Sequence[str]) -> Column:
     return F.coalesce(*[F.when(value == name, F.lit(at)) for at, name in enumerate(names, start=1)])
 
 
+def published_time(channel: Channel, timezone: str) -> Column:
+    """The local time of a published order, as ``local_time`` gives it."""
+    if channel.times_are_local:  # a wall-clock time may be in an hour that daylight saving skips
+        return F.col(channel.time).cast("timestamp")
+    return local_time(F.col("order_placed_datetime"), timezone)
+
+
 def _narrow(orders: DataFrame, name: str, settings: CustomerSettings, marks: _Marks, metrics: RowMetrics) -> DataFrame:
     """The orders of one channel in the window, one narrow row each, the same columns for every channel."""
     channel = CHANNELS[name]
-    local = local_time(F.col("order_placed_datetime"), settings.timezone)
-    if channel.times_are_local:  # a wall-clock time may be in an hour that daylight saving skips
-        local = F.col(channel.time).cast("timestamp")
+    local = published_time(channel, settings.timezone)
     discount, net = F.col("discounted_price"), F.col(channel.net_price)
     if channel.missing_prices_are_zero:
         discount, net = F.coalesce(discount, F.lit(0.0)), F.coalesce(net, F.lit(0.0))

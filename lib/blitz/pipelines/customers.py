@@ -90,7 +90,7 @@ class CustomerFeaturePipeline:
     def _settings(self, menu: Menu) -> CustomerSettings:
         common, customer = self.config.common, self.config.customer
         return CustomerSettings(
-            start=max(customer.cutoff_date, self.config.window_start),
+            start=self.config.customer_start,
             end=common.current_run_date,
             timezone=common.timezone,
             bucket_labels=list(common.price_config.bucket_labels),

@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from blitz.accounts import RowMetrics
 from blitz.config import ConfigSource, Segmentation, config_of
+from blitz.features.scores import COLUMNS as SCORE_COLUMNS
 from blitz.pipelines.context import RunContext, StepResult, session_of
 from blitz.pipelines.models import load_payloads
 from blitz.publish.tables import Published, publish, read_output
@@ -63,12 +64,24 @@ class SegmentRunner:
         Listed columns that the table lacks are a warning. Raises InputError where there is no table.
         """
         configure(self.spark)
-        features = read_output(self.spark, path or self.config.input_path, self.context.format)
-        wanted = list(dict.fromkeys([self.id_col, *self.config.cols_to_keep, *self.config.convert_to_flag]))
+        features = self.read_features(path)
+        wanted = list(dict.fromkeys([self.id_col, *self.config.listed_columns]))
         missing = [name for name in wanted if name not in features.columns]
         if missing:
             log.warning("the customer features lack %d listed columns: %s", len(missing), ", ".join(missing))
         return segments.load(features, wanted, metrics)
+
+    def read_features(self, path: str | None = None) -> DataFrame:
+        """The customer features as published, with the listed columns that only the scores have.
+
+        Raises InputError where there is no table.
+        """
+        features = read_output(self.spark, path or self.config.input_path, self.context.format)
+        wanted = [name for name in score_columns(self.config) if name not in features.columns]
+        if not wanted or self.config.scores_path is None:
+            return features
+        scores = read_output(self.spark, self.config.scores_path, self.context.format)
+        return features.join(scores.select(self.id_col, *wanted), self.id_col, "left")
 
     def create_flags(self, df: DataFrame) -> DataFrame:
         """The ``convert_to_flag`` columns as 0/1 flags under their flag names."""
@@ -206,6 +219,11 @@ class SegmentRunner:
                 "models": {key: payload.sha256 for key, payload in payloads.items()},
             },
         )
+
+
+def score_columns(config: Segmentation) -> list[str]:
+    """The listed columns that the scores have."""
+    return [name for name in config.listed_columns if name in SCORE_COLUMNS]
 
 
 def _proven(rules: RuleSet) -> RuleSet:

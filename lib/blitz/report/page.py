@@ -28,6 +28,7 @@ REASONS: dict[str, str] = {
     Reason.CHOICE: "choice of a meal",
     Reason.UNMAPPED: "no category",
     Reason.EXCLUDED: "excluded category",
+    Reason.NO_CUSTOMER_FEATURES: "customer not in the customer features",
     Reason.OVER_100_ORDERS: "over 100 own-app orders",
     Reason.NO_CATEGORY: "no driver category",
 }

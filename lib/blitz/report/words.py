@@ -8,6 +8,7 @@ from math import floor
 from blitz.config import Segmentation
 from blitz.features.orders import DAYPARTS
 from blitz.raw.menu import BASE_PREFIX, DRI_PREFIX, slug
+from blitz.segmentation.domains import shown
 from blitz.segmentation.rules import FLAG_SUFFIX, Condition, Range, Rule
 from blitz.segmentation.segments import OMNICHANNEL, flag_name, short_name
 
@@ -99,10 +100,10 @@ def rule_words(rule: Rule, labels: Mapping[str, Label]) -> list[str]:
 def _condition_words(condition: Condition, label: Label | None) -> str:
     if label is None:
         return condition.in_words()
-    if condition.column.endswith(FLAG_SUFFIX) and condition.holds(1) != condition.holds(0):
-        return label.phrase(condition.holds(1))
+    if condition.column.endswith(FLAG_SUFFIX) and condition.met_by(1) != condition.met_by(0):
+        return label.phrase(condition.met_by(1))
     if condition.equals is not None:
-        return f"{condition.equals:g} {label.name}"
+        return f"{shown(condition.equals)} {label.name}"
     if not condition.column.endswith("_count"):
         return condition.in_words()
     return range_words(condition, label.name)

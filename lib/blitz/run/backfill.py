@@ -79,7 +79,7 @@ def require_own_places(configs: Sequence[Config], steps: Sequence[str]) -> None:
     one, other = (config.model_dump(mode="json", by_alias=True) for config in configs[:2])
     problems = [
         f"{key}: the same path for each date; put {{as_of}} into it"
-        for key in (*OUTPUTS, "segmentation.input_path")
+        for key in (*OUTPUTS, "segmentation.input_path", "segmentation.scores_path")
         if key not in _SHARED and dig(one, key) is not None and dig(one, key) == dig(other, key)
     ]
     if not problems and manifest_path(configs[0], steps) == manifest_path(configs[1], steps):

@@ -45,7 +45,7 @@ def run_steps(
     work = Work(config, spark, ready, context, staging, outputs or RunOutputs(spark, context.format))
     results: list[StepResult] = []
     try:
-        for phase in _phases(ready.steps):
+        for phase in _phases(ready.steps, config):
             with work.outputs:
                 staged = [step for wave in phase for step in _run_wave(wave, work, run_channel, results)]
                 for step in staged:
@@ -55,11 +55,11 @@ def run_steps(
     return results
 
 
-def _phases(steps: Iterable[str]) -> list[list[tuple[str, ...]]]:
+def _phases(steps: Iterable[str], config: Config) -> list[list[tuple[str, ...]]]:
     """The waves of steps that are published together: those with gates, then each of the others."""
     steps = tuple(steps)
-    gated = waves(step for step in steps if STEPS[step].has_gates)
-    return [gated, *([wave] for wave in waves(step for step in steps if not STEPS[step].has_gates))]
+    gated = waves((step for step in steps if STEPS[step].has_gates), config)
+    return [gated, *([wave] for wave in waves((step for step in steps if not STEPS[step].has_gates), config))]
 
 
 def _run_wave(

@@ -13,6 +13,7 @@ from blitz.run.manifest import previous_steps
 from blitz.run.steps import Preflight, inputs_of
 from blitz.segmentation.proof import require_proven
 from blitz.segmentation.rules import load_rules, segment_names
+from blitz.segmentation.score_rules import load_rfm_rules, require_rfm_proven
 
 
 def preflight(config: Config, steps: Sequence[str]) -> Preflight:
@@ -20,12 +21,15 @@ def preflight(config: Config, steps: Sequence[str]) -> Preflight:
 
     Raises RuleError or ConfigError for what the config says, else one InputError with everything that is missing.
     """
-    rules = proof = inputs = menu = None
+    rules = proof = rfm_rules = inputs = menu = None
     payloads = {}
     if "segments" in steps or "microsegments" in steps:
         rules = load_rules(config.segmentation.rules_path)
         proof = require_proven(rules)
         validate_segments(config, segment_names(rules))
+    if "scores" in steps:
+        rfm_rules = load_rfm_rules(config.feature_pipeline.customer.scores.rfm_rules_path)
+        require_rfm_proven(rfm_rules)
     channels = [step for step in steps if step in CHANNELS]
     problems: list[str] = []
     with _collected(problems):
@@ -40,7 +44,7 @@ def preflight(config: Config, steps: Sequence[str]) -> Preflight:
     if problems:
         raise InputError("\n".join(problems))
     before = previous_steps(config) if inputs else {}
-    return Preflight(tuple(steps), inputs, menu, rules, proof, payloads, before)
+    return Preflight(tuple(steps), inputs, menu, rfm_rules, rules, proof, payloads, before)
 
 
 @contextmanager

@@ -18,7 +18,8 @@ from blitz.pipelines.customers import CustomerFeaturePipeline
 from blitz.pipelines.orders import OrderFeaturePipeline
 from blitz.pipelines.outputs import RunOutputs, StagedStep
 from blitz.pipelines.reader import Reader
-from blitz.pipelines.segmentation import SegmentRunner
+from blitz.pipelines.scores import ScorePipeline
+from blitz.pipelines.segmentation import SegmentRunner, score_columns
 from blitz.raw.channels import CHANNELS, USER_CHANNEL, Channel
 from blitz.raw.inputs import RawInputs
 from blitz.raw.menu import Menu
@@ -39,6 +40,7 @@ class Preflight:
     steps: tuple[str, ...]
     inputs: RawInputs | None = None
     menu: Menu | None = None
+    rfm_rules: RuleSet | None = None
     rules: RuleSet | None = None
     proof: Proof | None = None
     payloads: Mapping[str, Payload] = field(default_factory=dict)
@@ -62,10 +64,11 @@ class Work:
 class Step:
     """One step of a run.
 
-    ``output`` names what it makes, in messages. ``reads`` maps the steps whose outputs it reads to where it reads them;
-    ``writes`` is where its own output goes; ``anchor`` is the output next to which a run that starts with this step
-    leaves its manifest. ``run`` computes it: a step that ``has_gates`` only stages it, so that nothing of the run is
-    published before the gates of all such steps held; the others publish at once.
+    ``output`` names what it makes, in messages. ``reads`` maps the steps whose outputs it reads to where it reads them,
+    ``also_reads`` those that only some configs need; ``writes`` is where its own output goes; ``anchor`` is the output
+    next to which a run that starts with this step leaves its manifest. ``run`` computes it: a step that ``has_gates``
+    only stages it, so that nothing of the run is published before the gates of all such steps held; the others publish
+    at once.
     """
 
     name: str
@@ -75,6 +78,11 @@ class Step:
     anchor: Locate
     run: Callable[[Work], StagedStep]
     has_gates: bool = False
+    also_reads: Callable[[Config], Mapping[str, Locate]] = lambda _: {}
+
+    def sources(self, config: Config) -> dict[str, Locate]:
+        """The steps that it reads with this config, and where."""
+        return {**self.reads, **self.also_reads(config)}
 
 
 def _orders_path(channel: str, config: Config) -> str:
@@ -85,8 +93,18 @@ def _customers_path(config: Config) -> str:
     return config.feature_pipeline.customer.output_path
 
 
+def _scores_path(config: Config) -> str:
+    return config.feature_pipeline.scores_path
+
+
 def _segmentation_input(config: Config) -> str:
     return config.segmentation.input_path
+
+
+def _scores_input(config: Config) -> Mapping[str, Locate]:
+    """The scores, where the segmentation lists a column of theirs."""
+    path = config.segmentation.scores_path
+    return {"scores": lambda _: path} if path and score_columns(config.segmentation) else {}
 
 
 def _segments_path(config: Config) -> str:
@@ -127,6 +145,12 @@ def _run_customers(work: Work) -> StagedStep:
     return pipeline.stage(work.outputs.open(_customers_path(work.config), pipeline.publishing()))
 
 
+def _run_scores(work: Work) -> StagedStep:
+    rules = work.ready.rfm_rules
+    pipeline = ScorePipeline(work.config, work.spark, context=work.context, rules=rules, staging=work.staging)
+    return StagedStep(pipeline.publish())
+
+
 def _segment_runner(work: Work) -> SegmentRunner:
     ready = work.ready
     return SegmentRunner(work.config, work.spark, context=work.context, rules=ready.rules, payloads=ready.payloads)
@@ -158,7 +182,23 @@ _TABLE = (
         _run_customers,
         has_gates=True,
     ),
-    Step("segments", "segments", {"customers": _segmentation_input}, _segments_path, _segments_path, _run_segments),
+    Step(
+        "scores",
+        "scores",
+        {**{name: partial(_orders_path, name) for name in CHANNELS}, "customers": _customers_path},
+        _scores_path,
+        _customers_path,
+        _run_scores,
+    ),
+    Step(
+        "segments",
+        "segments",
+        {"customers": _segmentation_input},
+        _segments_path,
+        _segments_path,
+        _run_segments,
+        also_reads=_scores_input,
+    ),
     Step(
         "microsegments",
         "micro-segments",
@@ -166,6 +206,7 @@ _TABLE = (
         _microsegments_path,
         _segments_path,
         _run_microsegments,
+        also_reads=_scores_input,
     ),
 )
 STEPS: Mapping[str, Step] = {step.name: step for step in _TABLE}  # in the order of a run
@@ -182,18 +223,18 @@ def chosen_steps(names: str | None) -> tuple[str, ...]:
     return tuple(step for step in STEPS if step in wanted)
 
 
-def waves(steps: Iterable[str]) -> list[tuple[str, ...]]:
+def waves(steps: Iterable[str], config: Config) -> list[tuple[str, ...]]:
     """The steps in the order of a run; steps that read no output of one another are together and run side by side."""
     chosen = set(steps)
     levels: dict[int, list[str]] = {}
     for name in STEPS:
         if name in chosen:
-            levels.setdefault(_level(name), []).append(name)
+            levels.setdefault(_level(name, config), []).append(name)
     return [tuple(levels[level]) for level in sorted(levels)]
 
 
-def _level(name: str) -> int:
-    return max((1 + _level(source) for source in STEPS[name].reads), default=0)
+def _level(name: str, config: Config) -> int:
+    return max((1 + _level(source, config) for source in STEPS[name].sources(config)), default=0)
 
 
 def inputs_of(config: Config, steps: Collection[str]) -> dict[str, Step]:
@@ -202,7 +243,7 @@ def inputs_of(config: Config, steps: Collection[str]) -> dict[str, Step]:
         locate(config): STEPS[source]
         for name in STEPS
         if name in steps
-        for source, locate in STEPS[name].reads.items()
+        for source, locate in STEPS[name].sources(config).items()
         if source not in steps
     }
 

@@ -10,9 +10,11 @@ from itertools import product
 from math import inf, prod
 
 from blitz.errors import RuleError
-from blitz.segmentation.rules import BAND_COLUMN, FLAG_SUFFIX, Band, Rule, RuleSet, segment_names
+from blitz.segmentation.domains import Value, domain_of, shown
+from blitz.segmentation.rules import BAND_COLUMN, Band, Condition, Rule, RuleSet, segment_names
 
 MOST_CELLS = 2_000_000
+_ANY_OTHER_TEXT = "\0"
 
 
 @dataclass(frozen=True)
@@ -53,21 +55,27 @@ class Proof:
         return f"{segments} segments; {cells}; " + ("each matched by one rule" if self.holds else "NOT PROVEN")
 
 
-def prove(rules: RuleSet) -> Proof:
-    """Enumerate the cells between all cut points and check that each matches exactly one rule."""
+def prove(rules: RuleSet, columns: Sequence[str] = ()) -> Proof:
+    """Enumerate the cells between all cut points and check that each matches exactly one rule.
+
+    ``columns``: columns whose values make cells whether or not a rule reads them.
+    """
     problems = _band_problems(rules)
     proofs = []
     for band in rules.bands:
-        proof = _prove_band(band)
+        proof = _prove_band(band, columns)
         proofs.append(proof)
         if proof.problem:
             problems.append(f"band {band.name}: {proof.problem}")
     return Proof(tuple(proofs), tuple(problems))
 
 
-def require_proven(rules: RuleSet) -> Proof:
-    """The proof of a rule set. Raises RuleError naming the cell and the rules where it has a gap or an overlap."""
-    proof = prove(rules)
+def require_proven(rules: RuleSet, columns: Sequence[str] = ()) -> Proof:
+    """The proof of a rule set (see ``prove``).
+
+    Raises RuleError naming the cell and the rules where it has a gap or an overlap.
+    """
+    proof = prove(rules, columns)
     if not proof.holds:
         listed = "\n".join(f"  - {problem}" for problem in proof.problems)
         raise RuleError(f"the rules do not give every customer exactly one segment:\n{listed}")
@@ -84,6 +92,10 @@ def _band_problems(rules: RuleSet) -> list[str]:
         for segment in segment_names(rules, band.name):
             if owners.setdefault(segment, band.name) != band.name:
                 problems.append(f"segment {segment} belongs to the bands {owners[segment]} and {band.name}")
+    for band in rules.bands:
+        problems += [
+            f"band {band.name}: {name} is compared with text and with numbers" for name in _mixed_columns(band)
+        ]
     for label, value in _cells([(band.low, band.high) for band in rules.bands]):
         inside = [band.name for band in rules.bands if band.holds(value)]
         if len(inside) != 1 and value > 0:
@@ -112,17 +124,31 @@ def _inside(low: float, high: float, points: Sequence[float]) -> float:
     return value
 
 
-def cells_of_column(band: Band, column: str) -> list[tuple[str, float]]:
+def cells_of_column(band: Band, column: str) -> list[tuple[str, Value]]:
     """The cells of one column of a band: for each its label, for example ``in (2, 5]``, and a value inside it."""
-    conditions = [c for rule in band.rules for c in rule.conditions if c.column == column]
-    if column.endswith(FLAG_SUFFIX):
-        return [("= 0", 0.0), ("= 1", 1.0)]
-    points = sorted({c.equals for c in conditions if c.equals is not None})
-    return _cells([(c.low, c.high) for c in conditions if c.equals is None], points)
+    conditions = _conditions(band, column)
+    if domain := domain_of(column):
+        return [(f"= {shown(value)}", value) for value in domain]
+    points = {c.equals for c in conditions if c.equals is not None}
+    texts = sorted(point for point in points if isinstance(point, str))
+    if texts:
+        return [("is any other", _ANY_OTHER_TEXT), *[(f"= {text}", text) for text in texts]]
+    numbers = sorted(point for point in points if not isinstance(point, str))
+    return [*_cells([(c.low, c.high) for c in conditions if c.equals is None], numbers)]
 
 
-def _prove_band(band: Band) -> BandProof:
-    axes = {column: cells_of_column(band, column) for column in band.columns}
+def _conditions(band: Band, column: str) -> list[Condition]:
+    return [c for rule in band.rules for c in rule.conditions if c.column == column]
+
+
+def _mixed_columns(band: Band) -> list[str]:
+    """The columns that some conditions compare with text and others with numbers."""
+    kinds = {name: {isinstance(c.equals, str) for c in _conditions(band, name)} for name in band.columns}
+    return [name for name, found in kinds.items() if len(found) > 1]
+
+
+def _prove_band(band: Band, columns: Sequence[str]) -> BandProof:
+    axes = {column: cells_of_column(band, column) for column in dict.fromkeys([*columns, *band.columns])}
     count = prod(len(axis) for axis in axes.values())
     if count > MOST_CELLS:
         return BandProof(band.name, count, {}, 0, f"{count:,} cells are too many to prove (at most {MOST_CELLS:,})")
@@ -145,8 +171,8 @@ def _prove_band(band: Band) -> BandProof:
 def _counterexample(
     band: Band,
     axes: Mapping[str, object],
-    cell: Sequence[tuple[str, float]],
-    values: Mapping[str, float],
+    cell: Sequence[tuple[str, Value]],
+    values: Mapping[str, Value],
     matching: Sequence[Rule],
 ) -> str:
     where = ", ".join(f"{column} {label}" for column, (label, _) in zip(axes, cell, strict=True))

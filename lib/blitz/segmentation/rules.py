@@ -17,11 +17,13 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from blitz.errors import RuleError
+from blitz.segmentation.domains import FLAG_SUFFIX as FLAG_SUFFIX
+from blitz.segmentation.domains import Value, domain_of, shown
 from blitz.spark.columns import quoted_col
 from blitz.storage import read_bytes
 
 BAND_COLUMN = "ownapp_order_count"
-FLAG_SUFFIX = "_flag"
+READER_FIELDS = {"name", "description", "action", "owner"}
 
 
 class _Part(BaseModel):
@@ -53,7 +55,7 @@ class Condition(Range):
     """A range of a column, or its value where ``equals`` is given."""
 
     column: str = Field(min_length=1)
-    equals: float | None = None
+    equals: Value | None = None
 
     @model_validator(mode="after")
     def _one_form(self) -> "Condition":
@@ -63,18 +65,24 @@ class Condition(Range):
             raise ValueError("give equals, greater_than or at_most")
         if self.low >= self.high:
             raise ValueError("greater_than must be below at_most")
-        if self.column.endswith(FLAG_SUFFIX) and self.equals not in (0, 1, None):
-            raise ValueError("a flag equals 0 or 1")
+        domain = domain_of(self.column)
+        if domain and self.equals is not None and self.equals not in domain:
+            noun = "a flag" if self.column.endswith(FLAG_SUFFIX) else self.column
+            raise ValueError(f"{noun} equals {', '.join(map(shown, domain[:-1]))} or {shown(domain[-1])}")
+        if domain and isinstance(domain[0], str) and self.equals is None:
+            raise ValueError(f"{self.column} is text: give equals")
         return self
 
-    def holds(self, value: float) -> bool:
-        """Whether a value meets the condition."""
-        return value == self.equals if self.equals is not None else super().holds(value)
+    def met_by(self, value: Value) -> bool:
+        """Whether a value meets the condition; text never lies in a range."""
+        if self.equals is not None:
+            return value == self.equals
+        return not isinstance(value, str) and self.holds(value)
 
     def in_words(self) -> str:
         """The condition as text, for example ``8.5 < unique_cat_base_count <= 11.5``."""
         if self.equals is not None:
-            return f"{self.column} = {self.equals:g}"
+            return f"{self.column} = {shown(self.equals)}"
         left = "" if self.greater_than is None else f"{self.greater_than:g} < "
         right = "" if self.at_most is None else f" <= {self.at_most:g}"
         return f"{self.column} > {self.greater_than:g}" if not right else f"{left}{self.column}{right}"
@@ -89,14 +97,21 @@ class Condition(Range):
 
 
 class Rule(_Part):
-    """The segment of the customers that meet all conditions."""
+    """The segment of the customers that meet all conditions.
+
+    ``name``, ``description``, ``action`` and ``owner`` are for readers: they decide nothing.
+    """
 
     segment: str = Field(min_length=1)
+    name: str | None = Field(default=None, min_length=1)
+    description: str | None = Field(default=None, min_length=1)
+    action: str | None = Field(default=None, min_length=1)
+    owner: str | None = Field(default=None, min_length=1)
     conditions: tuple[Condition, ...] = Field(strict=False)
 
-    def failed(self, values: Mapping[str, float]) -> list[Condition]:
+    def failed(self, values: Mapping[str, Value]) -> list[Condition]:
         """The conditions that the values do not meet."""
-        return [condition for condition in self.conditions if not condition.holds(values[condition.column])]
+        return [condition for condition in self.conditions if not condition.met_by(values[condition.column])]
 
     def in_words(self) -> str:
         """The rule as one line."""
@@ -163,8 +178,9 @@ def segment_names(rules: RuleSet, band: str | None = None) -> list[str]:
 
 
 def rules_hash(rules: RuleSet) -> str:
-    """SHA-256 (hex) of the rule set's canonical JSON."""
-    body = rules.model_dump(mode="json", exclude_none=True)
+    """SHA-256 (hex) of the rule set's canonical JSON, without what is for readers alone (names, actions, owners)."""
+    for_readers = {"bands": {"__all__": {"rules": {"__all__": READER_FIELDS}}}}
+    body = rules.model_dump(mode="json", exclude_none=True, exclude=for_readers)
     return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -194,10 +210,10 @@ class RuleVerdict:
     failed: tuple[str, ...]
 
 
-def explain_rules(band: str, values: Mapping[str, float], rules: RuleSet | None = None) -> list[RuleVerdict]:
+def explain_rules(band: str, values: Mapping[str, Value], rules: RuleSet | None = None) -> list[RuleVerdict]:
     """Whether each rule of a band matches a customer's values, with the conditions that fail."""
     verdicts = []
     for rule in rules_for_band(band, rules):
-        failed = tuple(f"{c.in_words()} (is {values[c.column]:g})" for c in rule.failed(values))
+        failed = tuple(f"{c.in_words()} (is {shown(values[c.column])})" for c in rule.failed(values))
         verdicts.append(RuleVerdict(rule.segment, not failed, failed))
     return verdicts

@@ -21,7 +21,6 @@ from blitz.config import Config
 from blitz.config.values import did_you_mean
 from blitz.errors import BlitzError, InputError
 from blitz.pipelines.segmentation import SegmentRunner
-from blitz.publish.tables import read_output
 from blitz.segmentation import segments
 from blitz.segmentation.proof import require_proven
 from blitz.segmentation.rules import FLAG_SUFFIX, RuleSet, band_condition, segment_column
@@ -76,13 +75,13 @@ def flagged_with_target(runner: SegmentRunner, config: Config, target: str, rule
     Raises InputError for a target that does not exist, has the wrong type or is a variable of the rules.
     """
     seg = config.segmentation
-    features = read_output(runner.spark, seg.input_path, runner.context.format)
+    features = runner.read_features()
     types = dict(features.dtypes)
     if target not in types:
         raise InputError(f"{seg.input_path} has no column {target}{did_you_mean(target, types)}")
     if not is_numeric(types[target]) and types[target] not in ("string", "boolean"):
         raise InputError(f"--target {target} has the type {types[target]}; choose a number, text or boolean column")
-    wanted = list(dict.fromkeys([runner.id_col, *seg.cols_to_keep, *seg.convert_to_flag]))
+    wanted = list(dict.fromkeys([runner.id_col, *seg.listed_columns]))
     variables = {column for band in rules.bands for column in band.columns} | {segments.BAND_COLUMN}
     flag = segments.flag_name(target) if target in seg.convert_to_flag else target
     if target in wanted and segments.short_name(flag, seg.rename_dict) in variables:
