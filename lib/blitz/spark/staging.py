@@ -15,6 +15,9 @@ from pyspark.storagelevel import StorageLevel
 from blitz.spark.engine import SAIL, engine_of, is_connect, path_to_read, path_to_write
 from blitz.spark.parquet import empty_file
 
+# Sail's options for files that are read once or twice: a dictionary and statistics cost more than they save.
+_FAST = {"compression": "lz4_raw", "dictionary_enabled": "false", "statistics_enabled": "none"}
+
 
 class Staging:
     """Frames that are computed once, for an engine that would compute them again in every query that reads them.
@@ -37,7 +40,7 @@ class Staging:
         if engine_of(df.sparkSession) != SAIL:
             return df
         folder, spark = self._next_folder(), df.sparkSession
-        df.write.parquet(path_to_write(spark, folder.as_uri()))
+        df.write.options(**_FAST).parquet(path_to_write(spark, folder.as_uri()))
         if not folder.exists():
             folder.mkdir()
             (folder / "part-0.parquet").write_bytes(empty_file(df))
