@@ -25,6 +25,7 @@ class Reason(StrEnum):
     NO_CUSTOMER_CODE = "no_customer_code"
     NO_KEY = "no_key"
     NO_CUSTOMER = "no_customer"
+    ERASED = "erased"
     NOT_OWNAPP_USER = "not_ownapp_user"
     NO_ORDER = "no_order"
     PROMO = "promo"

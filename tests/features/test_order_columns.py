@@ -73,24 +73,47 @@ def test_the_window_is_closed_at_its_first_local_midnight_and_open_at_its_last(s
 
 def test_the_smallest_customer_wins_as_text_and_incomplete_rows_name_none(spark):
     given = spark.createDataFrame(
-        [(1, "9"), (1, "10"), (1, "9"), (2, "0007"), (2, "0007"), (3, None), (None, "5")],
-        "order_key bigint, customer string",
+        [(1, "9", 0), (1, "10", 0), (1, "9", 0), (2, "0007", 0), (2, "0007", 0), (3, None, 0), (None, "5", 0)],
+        "order_key bigint, customer string, flag int",
     )
+    given = given.select("order_key", "customer", (F.col("flag") == 1).alias("is_erased"))
     expected = spark.createDataFrame(
-        [(1, "10", True), (2, "0007", False)], "order_key bigint, algonomy_id string, is_conflict boolean"
+        [(1, "10", True, False), (2, "0007", False, False)],
+        "order_key bigint, algonomy_id string, is_conflict boolean, is_erased boolean",
     )
     assert_df_equality(customer_keys(given), expected, ignore_nullable=True, ignore_row_order=True)
 
 
+def test_an_order_is_erased_where_its_smallest_customer_is(spark):
+    rows = [
+        (1, "a", True),
+        (2, "a", True), (2, "b", False),  # b does not get the order
+        (3, "a", False), (3, "b", True),  # it is a's
+        (4, "a", True), (4, "b", True),
+        (5, None, True), (5, "a", False),  # as a refresh keeps an erased customer
+        (6, None, True),
+        (7, "a", False), (7, "a", False),
+        (None, None, True), (8, None, False),
+    ]  # fmt: skip
+    given = spark.createDataFrame(rows, "order_key bigint, customer string, is_erased boolean")
+    found = {row["order_key"]: (row["algonomy_id"], row["is_erased"]) for row in customer_keys(given).collect()}
+    assert found == {
+        1: ("a", True), 2: ("a", True), 3: ("a", False), 4: ("a", True), 5: ("a", True), 6: (None, True),
+        7: ("a", False),
+    }  # fmt: skip
+
+
 def test_user_flags(spark):
     known = spark.createDataFrame(
-        [(1, "a", False), (2, "b", True), (3, None, False)], "order_key bigint, algonomy_id string, is_conflict boolean"
+        [(1, "a", False, True), (2, "b", True, False), (3, None, False, False)],
+        "order_key bigint, algonomy_id string, is_conflict boolean, is_erased boolean",
     )
     users = spark.createDataFrame([("a",), ("a",), (None,)], "algonomy_id string")
-    schema = "order_key bigint, algonomy_id string, is_conflict boolean, is_ownapp_user boolean"
-    expected = spark.createDataFrame([(1, "a", False, True), (2, "b", True, False), (3, None, False, False)], schema)
+    schema = "order_key bigint, algonomy_id string, is_conflict boolean, is_erased boolean, is_ownapp_user boolean"
+    rows = [(1, "a", False, True, True), (2, "b", True, False, False), (3, None, False, False, False)]
+    expected = spark.createDataFrame(rows, schema)
     assert_df_equality(with_user_flag(known, users), expected, ignore_nullable=True, ignore_row_order=True)
-    own = spark.createDataFrame([(1, "a", False, True), (2, "b", True, True), (3, None, False, True)], schema)
+    own = spark.createDataFrame([(*row[:4], True) for row in rows], schema)
     assert_df_equality(with_user_flag(known, None), own, ignore_nullable=True, ignore_row_order=True)
 
 
@@ -126,12 +149,20 @@ def tables(spark, orders, lines):
         "reject_reason string"
     )
     flags = [F.lit(None).cast("boolean").alias(name) for name in ("is_customized", "is_veg")]
-    customers = [(1, "0007", False, True), (2, "0008", True, True), (4, "0009", False, False), (5, "0010", False, True)]
+    customers = [
+        (1, "0007", False, False, True),
+        (2, "0008", True, False, True),
+        (4, "0009", False, False, False),
+        (5, "0010", False, False, True),
+        (6, "0011", False, True, True),
+        (7, None, None, True, False),
+    ]
     return OrderTables(
         orders=typed,
         lines=spark.createDataFrame(lines, line_schema).select("*", *flags),
         customers=spark.createDataFrame(
-            customers, "order_key bigint, algonomy_id string, is_conflict boolean, is_ownapp_user boolean"
+            customers,
+            "order_key bigint, algonomy_id string, is_conflict boolean, is_erased boolean, is_ownapp_user boolean",
         ),
         queries=spark.createDataFrame([(2,), (77,)], "order_key bigint"),
         stores=spark.createDataFrame(
@@ -159,6 +190,8 @@ ORDERS = [
     (5, "2025-06-30 18:30:00", 1.0, 100, None),  # outside the window
     (5, None, 1.0, 100, "bad_timestamp"),
     (None, "2025-02-01 10:00:00", 1.0, 100, "bad_record"),
+    (6, "2025-02-01 10:00:00", 1.0, 100, None),  # of an erased customer
+    (7, "2025-02-01 10:00:00", 1.0, 100, None),  # of another, without the id
 ]
 LINES = [
     (1, 501, 1.0, 99.99, False, None),
@@ -190,10 +223,10 @@ def test_order_features_and_their_accounts(spark):
         2: [30.0, "0008", None, True, 0, 1, 0, 1, 0, ["Sides"], [], 0.0, "Dinner", 0],
     }
     orders, lines = accounts["orders"], accounts["lines"]
-    assert (orders.read, orders.kept, orders.adds_up) == (9, 2, True)
+    assert (orders.read, orders.kept, orders.adds_up) == (11, 2, True)
     assert orders.dropped == {
         "bad_record": 1, "bad_timestamp": 1, "outside_window": 1, "excluded_store": 0, "duplicate": 2,
-        "no_customer": 1, "not_ownapp_user": 1,
+        "no_customer": 1, "erased": 2, "not_ownapp_user": 1,
     }  # fmt: skip
     assert orders.notes == {"customer_conflicts": 1, "stores_conflicts": 2}
     assert (lines.read, lines.kept, lines.adds_up) == (6, 2, True)

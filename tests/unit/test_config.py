@@ -123,6 +123,7 @@ def test_defaults() -> None:
         "manifest_path": None,
         "debug_log": None,
         "report_path": None,
+        "suppression_path": None,
         "s3_endpoint": None,
         "s3_region": None,
     }

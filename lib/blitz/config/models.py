@@ -16,6 +16,7 @@ from blitz.config.values import (
     add_months,
     check_ascending,
     check_input_path,
+    check_list_path,
     check_optional_path,
     check_output_path,
     check_time_format,
@@ -43,6 +44,7 @@ Day = Annotated[date, BeforeValidator(parse_date)]
 InputPath = Annotated[str, AfterValidator(check_input_path)]
 OptionalPath = Annotated[str, AfterValidator(check_optional_path)]
 OutputPath = Annotated[str, AfterValidator(check_output_path)]
+ListPath = Annotated[str, AfterValidator(check_list_path)]
 StoreCode = Annotated[str, BeforeValidator(parse_store_code)]
 SparkValue = Annotated[str, BeforeValidator(parse_spark_value)]
 Sha256 = Annotated[
@@ -318,6 +320,7 @@ class RunOptions(_Model):
     manifest_path: OutputPath | None = None
     debug_log: OutputPath | None = None
     report_path: OutputPath | None = None
+    suppression_path: ListPath | None = None
     s3_endpoint: Url | None = None
     s3_region: Region | None = None
 

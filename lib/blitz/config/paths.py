@@ -19,6 +19,7 @@ TABLE_OUTPUTS = (
     "segmentation.output_microsegments_path",
     "run.quarantine_path",
 )
+SUPPRESSION = "run.suppression_path"  # one file for all run dates, so none of OUTPUTS
 OUTPUTS = (*TABLE_OUTPUTS, "run.manifest_path", "run.debug_log", "run.report_path")
 _INPUTS = (
     *(f"feature_pipeline.{name}.{key}" for name, section in CHANNEL_SECTIONS.items() for key in section.INPUTS),
@@ -35,7 +36,7 @@ _INPUTS = (
 
 def check_paths(tree: object) -> Iterator[Problem]:
     """Outputs that share a path, or are inside one another or inside an input: a run would destroy its own data."""
-    outputs = [(path, _located(dig(tree, path), check_output_path)) for path in OUTPUTS]
+    outputs = [(path, _located(dig(tree, path), check_output_path)) for path in (*OUTPUTS, SUPPRESSION)]
     written = [(path, place) for path, place in outputs if place]
     for index, (path, place) in enumerate(written):
         if AS_OF in str(dig(tree, path)) and dig(tree, "feature_pipeline.common.current_run_date") is None:
@@ -59,7 +60,7 @@ def paths_that_need_spark(config: Config) -> list[tuple[str, str]]:
     """(key, path) of each input and output that only Spark reaches: neither on a local disk or mount nor on S3."""
     tree, body = config.model_dump(by_alias=True), config.segmentation_body
     models = body.models if body else {}
-    given = {key: dig(tree, key) for key in (*_INPUTS, *OUTPUTS)}
+    given = {key: dig(tree, key) for key in (*_INPUTS, *OUTPUTS, SUPPRESSION)}
     given |= {f"segmentation.{key}": path for key, path in models.items()}
     texts = [(key, path) for key, path in given.items() if isinstance(path, str)]
     return [(key, path) for key, path in texts if not is_local(path) and not is_s3(path)]

@@ -223,6 +223,13 @@ def check_output_path(path: str) -> str:
     return path
 
 
+def check_list_path(path: str) -> str:
+    """The path of one file for all run dates, unchanged; ValueError says what is wrong with it."""
+    if AS_OF in path:
+        raise ValueError(f"must be the same file for each run date, without {AS_OF}, not {show(path)}")
+    return check_output_path(path)
+
+
 def _check_path(path: str) -> str:
     if not path.strip():
         raise ValueError("must not be empty")

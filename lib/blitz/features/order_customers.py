@@ -5,6 +5,7 @@ from pyspark.sql import functions as F
 
 from blitz.raw.channels import CHANNELS, Channel, instore_key
 from blitz.raw.specs import REASON
+from blitz.raw.suppression import IS_ERASED
 from blitz.spark.columns import to_bigint
 
 
@@ -27,26 +28,47 @@ def _mapping_key(channel: Channel) -> Column:
 
 
 def keyed_customers(mapping: DataFrame, channel: Channel) -> DataFrame:
-    """``order_key`` and ``customer`` of the rows of ``mapping_columns`` that are not rejected. In-store orders are
-    identified by invoice, store and date, the others by their id."""
+    """``order_key``, ``customer`` and ``is_erased`` of the rows of ``mapping_columns`` that are not rejected. In-store
+    orders are identified by invoice, store and date, the others by their id.
+
+    ``mapping`` also has ``is_erased`` (``Suppression.flag``).
+    """
     good = mapping.where(F.col(REASON).isNull())
-    return good.select(F.col(mapping_key_name(channel)).alias("order_key"), "customer")
+    return good.select(F.col(mapping_key_name(channel)).alias("order_key"), "customer", IS_ERASED)
 
 
 def customer_keys(keyed: DataFrame) -> DataFrame:
     """The customer of every order key of ``keyed_customers``: the smallest id where the mapping names several (then
     ``is_conflict``).
 
-    Returns ``order_key``, ``algonomy_id``, ``is_conflict``.
+    An order whose smallest id is that of an erased customer is no other customer's (docs/contract.md, section 12). An
+    erased customer without an id (as refreshes keep them) is smaller than all others.
+
+    Returns ``order_key``, ``algonomy_id``, ``is_conflict``, ``is_erased``.
     """
+    customer, smallest_erased = F.col("customer"), F.col("smallest_erased")
     return (
-        keyed.where(F.col("order_key").isNotNull() & F.col("customer").isNotNull())
+        keyed.where(F.col("order_key").isNotNull() & (customer.isNotNull() | F.col(IS_ERASED)))
         # The least of texts is found by sorting, and the join sorts by this key anyway: shuffled first, it is one sort.
         .repartition("order_key")
         .groupBy("order_key")
-        .agg(F.min("customer").alias("algonomy_id"), F.max("customer").alias("largest"))
-        .select("order_key", "algonomy_id", (F.col("algonomy_id") != F.col("largest")).alias("is_conflict"))
+        .agg(
+            F.min(customer).alias("algonomy_id"),
+            F.max(customer).alias("largest"),
+            F.min(F.when(F.col(IS_ERASED), F.coalesce(customer, F.lit("")))).alias("smallest_erased"),
+        )
+        .select(
+            "order_key",
+            "algonomy_id",
+            (F.col("algonomy_id") != F.col("largest")).alias("is_conflict"),
+            F.coalesce(smallest_erased <= F.col("algonomy_id"), smallest_erased.isNotNull()).alias(IS_ERASED),
+        )
     )
+
+
+def erased_keys(customers: DataFrame) -> DataFrame:
+    """``order_key`` of the orders of erased customers among ``customer_keys``."""
+    return customers.where(IS_ERASED).select("order_key")
 
 
 def with_user_flag(known: DataFrame, ownapp_users: DataFrame | None) -> DataFrame:
@@ -56,6 +78,5 @@ def with_user_flag(known: DataFrame, ownapp_users: DataFrame | None) -> DataFram
         return known.withColumn("is_ownapp_user", F.lit(True))
     users = ownapp_users.select("algonomy_id").distinct().withColumn("is_user", F.lit(True))
     flagged = known.join(users, "algonomy_id", "left")
-    return flagged.select(
-        "order_key", "algonomy_id", "is_conflict", F.coalesce(F.col("is_user"), F.lit(False)).alias("is_ownapp_user")
-    )
+    is_user = F.coalesce(F.col("is_user"), F.lit(False)).alias("is_ownapp_user")
+    return flagged.select("order_key", "algonomy_id", "is_conflict", IS_ERASED, is_user)

@@ -13,6 +13,7 @@ from blitz.features.lines import LINE_REASONS, bit, line_features
 from blitz.raw.channels import Channel
 from blitz.raw.menu import BITS, Category, Menu
 from blitz.raw.specs import REASON
+from blitz.raw.suppression import IS_ERASED
 from blitz.spark.columns import names_where
 from blitz.spark.first_rows import first_rows
 from blitz.spark.late_columns import LateColumns
@@ -21,6 +22,7 @@ DAYPARTS = ("Breakfast", "Lunch", "Evening", "Dinner", "Late Night")
 STORE_COLUMNS = ("store_type", "store_generator_new", "store_geographical_city", "store_key_city")
 
 ROW_REASONS = (*REJECTED, Reason.OUTSIDE_WINDOW, Reason.EXCLUDED_STORE)  # decided on the raw row alone
+_CUSTOMER_REASONS = (Reason.NO_CUSTOMER, Reason.ERASED, Reason.NOT_OWNAPP_USER)
 _CANDIDATES, _DISTINCT = "candidates", "distinct"  # rows left by those reasons, and how many orders they describe
 _CUSTOMER_CONFLICTS = "customer_conflicts"
 
@@ -51,8 +53,8 @@ class OrderTables:
     """The inputs of one channel's order features, as typed frames.
 
     ``lines``: typed, or already aggregated. ``customers``: ``order_key``, ``algonomy_id``, ``is_conflict``,
-    ``is_ownapp_user``; ``queries``: distinct ``order_key`` with a query, or None; ``stores``, ``choices``,
-    ``categories``: see mappings.py.
+    ``is_erased``, ``is_ownapp_user``; ``queries``: distinct ``order_key`` with a query, or None; ``stores``,
+    ``choices``, ``categories``: see mappings.py.
     """
 
     orders: DataFrame
@@ -147,12 +149,14 @@ def _with_lines(
     """The orders of own-app users with the features of their lines; other orders and lines are counted and dropped."""
     lines = _counted(tables, channel, settings, metrics).withColumnRenamed("order_key", "lines_key")
     both = orders.join(lines, F.col("order_key") == F.col("lines_key"), "full_outer")
-    has_order, no_customer = F.col("order_key").isNotNull(), F.col("algonomy_id").isNull()
-    is_kept = has_order & ~no_customer & F.col("is_ownapp_user")
+    has_order, is_erased = F.col("order_key").isNotNull(), F.coalesce(F.col(IS_ERASED), F.lit(False))
+    no_customer = F.col("algonomy_id").isNull() & ~is_erased
+    is_kept = has_order & ~no_customer & ~is_erased & F.col("is_ownapp_user")
     order_counts = {
         _DISTINCT: has_order,
         Reason.NO_CUSTOMER: has_order & no_customer,
-        Reason.NOT_OWNAPP_USER: has_order & ~no_customer & ~F.col("is_ownapp_user"),
+        Reason.ERASED: has_order & is_erased,
+        Reason.NOT_OWNAPP_USER: has_order & ~no_customer & ~is_erased & ~F.col("is_ownapp_user"),
         KEPT: is_kept,
         _CUSTOMER_CONFLICTS: F.col("is_conflict"),
     }
@@ -189,7 +193,7 @@ def order_accounts(metrics: RowMetrics, conflicts: Mapping[str, int]) -> list[Ac
     orders, lines = metrics.counts("orders"), metrics.counts("lines")
     dropped: dict[str, int] = {reason: orders[reason] for reason in ROW_REASONS}
     dropped[Reason.DUPLICATE] = orders[_CANDIDATES] - orders[_DISTINCT]
-    dropped |= {reason: orders[reason] for reason in (Reason.NO_CUSTOMER, Reason.NOT_OWNAPP_USER)}
+    dropped |= {reason: orders[reason] for reason in _CUSTOMER_REASONS}
     notes = {f"{name}_conflicts": count for name, count in conflicts.items()}
     notes = {_CUSTOMER_CONFLICTS: orders[_CUSTOMER_CONFLICTS], **notes}
     return [

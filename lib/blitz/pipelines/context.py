@@ -46,6 +46,7 @@ class RunContext:
     max_rejected_fraction: float = 0.01
     quarantine_path: str | None = None
     allow_repeated_files: bool = False
+    suppression_path: str | None = None
 
     @classmethod
     def of(cls, config: Config, run_id: str | None = None) -> "RunContext":
@@ -57,4 +58,5 @@ class RunContext:
             float(run.max_rejected_fraction),
             run.quarantine_path,
             run.allow_repeated_files,
+            run.suppression_path,
         )

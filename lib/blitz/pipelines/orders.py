@@ -20,7 +20,8 @@ from blitz.pipelines.publisher import Publisher, TablePublisher
 from blitz.pipelines.reader import FileReader, Reader, raw_tables
 from blitz.publish.tables import Output, publish, read_output
 from blitz.raw.channels import CHANNELS, USER_CHANNEL, Channel, channel_of
-from blitz.raw.inputs import RawInputs, raw_inputs
+from blitz.raw.erased_rows import ErasedOrders
+from blitz.raw.inputs import RawInputs, raw_inputs, read_options
 from blitz.raw.mappings import Mappings, category_table, choice_table, store_table
 from blitz.raw.rejections import half_records, rejections
 from blitz.raw.tables import RawTable
@@ -128,7 +129,7 @@ class OrderFeaturePipeline:
         started = time.monotonic()
         configure(self.spark)
         inputs = self._inputs or raw_inputs(
-            self.config, [self.channel.name], allow_repeated_files=self.context.allow_repeated_files
+            self.config, [self.channel.name], self.context.allow_repeated_files, self.context.suppression_path
         )
         reader = self._reader or FileReader(self.spark, inputs, self.config.common.timezone, self._staging)
         mappings, metrics = inputs.mappings(), RowMetrics(self._staging)
@@ -199,8 +200,17 @@ class OrderFeaturePipeline:
         frames = reader.rejected(self.channel, rejected)
         if not frames:
             return None
-        publish(reduce(DataFrame.unionByName, frames), path, fmt="parquet", run_id=self.context.run_id)
+        rows = self._of_others(reduce(DataFrame.unionByName, frames), reader)
+        publish(rows, path, fmt="parquet", run_id=self.context.run_id)
         return path
+
+    def _of_others(self, rejected: DataFrame, reader: Reader) -> DataFrame:
+        """The rejected rows that are not an erased customer's."""
+        if reader.suppression.is_empty:
+            return rejected
+        options, timezone = read_options(self.config, self.channel.name), self.config.common.timezone
+        erased = ErasedOrders(self.channel, options, timezone, reader.suppression, reader.erased(self.channel))
+        return erased.without(rejected)
 
     def _refuse_half_records(self, quarantine: str | None) -> None:
         found = half_records(read_output(self.spark, quarantine)) if quarantine else []

@@ -6,12 +6,13 @@ from typing import Protocol
 from pyspark.sql import DataFrame, SparkSession
 
 from blitz.accounts import Account, RowMetrics
-from blitz.features.order_customers import customer_keys, keyed_customers, mapping_columns
+from blitz.features.order_customers import customer_keys, erased_keys, keyed_customers, mapping_columns
 from blitz.features.orders import CountedLines
 from blitz.raw import typed_rows as sources
 from blitz.raw.channels import Channel
 from blitz.raw.customer_mapping import MAPPING, mapping_account, observe_mapping, with_mapping_reason
 from blitz.raw.inputs import RawInputs
+from blitz.raw.suppression import Suppression
 from blitz.raw.tables import RawTable
 from blitz.spark.staging import Staging
 
@@ -26,7 +27,7 @@ class Reader(Protocol):
         """Return the typed lines with ``reject_reason``, or lines already aggregated per order."""
 
     def customers(self, channel: Channel) -> DataFrame:
-        """Return ``customer_keys`` of the channel: ``order_key``, ``algonomy_id``, ``is_conflict``."""
+        """Return ``customer_keys`` of the channel: ``order_key``, ``algonomy_id``, ``is_conflict``, ``is_erased``."""
 
     def queries(self, channel: Channel) -> DataFrame | None:
         """Return the distinct ``order_key`` of the orders with a query; None where the channel has no queries."""
@@ -42,6 +43,13 @@ class Reader(Protocol):
 
         The account of the customer mapping is with the first channel of a run.
         """
+
+    @property
+    def suppression(self) -> Suppression:
+        """The customers whose orders are left out."""
+
+    def erased(self, channel: Channel) -> DataFrame:
+        """Return ``order_key`` of the orders of those customers."""
 
 
 class FileReader:
@@ -69,10 +77,22 @@ class FileReader:
 
     def customers(self, channel: Channel) -> DataFrame:
         """Return the customer of every order key that the mapping names."""
-        mapping = self._staging.shared(MAPPING, self._mapping, cached=len(self._inputs.orders) > 1)
+        mapping = self._shared_mapping()
         if channel.name == self._inputs.first_channel:
             mapping = observe_mapping(mapping, self._metrics)
         return customer_keys(keyed_customers(mapping, channel))
+
+    @property
+    def suppression(self) -> Suppression:
+        """The customers whose orders are left out."""
+        return self._inputs.suppression
+
+    def erased(self, channel: Channel) -> DataFrame:
+        """Return ``order_key`` of the orders of those customers."""
+        return erased_keys(customer_keys(keyed_customers(self._shared_mapping(), channel)))
+
+    def _shared_mapping(self) -> DataFrame:
+        return self._staging.shared(MAPPING, self._mapping, cached=len(self._inputs.orders) > 1)
 
     def _typed(self, channel: Channel, name: str) -> DataFrame:
         table = raw_tables(self._inputs, channel.name)[name]
@@ -94,7 +114,7 @@ class FileReader:
 
     def _mapping(self) -> DataFrame:
         typed = sources.read_table(self._spark, self._inputs.customer_mapping, self._timezone)
-        return with_mapping_reason(typed).select(*mapping_columns())
+        return self._inputs.suppression.flag(with_mapping_reason(typed).select(*mapping_columns()))
 
     def queries(self, channel: Channel) -> DataFrame | None:
         """Return the keys of the orders with a query; None where the channel has no queries."""

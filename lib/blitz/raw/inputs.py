@@ -10,6 +10,8 @@ from blitz.raw.channels import CHANNELS
 from blitz.raw.files import Source, attempt, raise_if_any
 from blitz.raw.mappings import Mappings, load_mappings
 from blitz.raw.specs import CATEGORIES, CHOICES, CUSTOMER_MAPPING, ORDER_QUERIES, STORE_CODES, STORES
+from blitz.raw.suppression import NOBODY, Suppression
+from blitz.raw.suppression_list import read_suppression
 from blitz.raw.tables import RawTable, ReadOptions
 
 _SMALL = ("store_codes", "stores", "categories", "choices")
@@ -17,7 +19,10 @@ _SMALL = ("store_codes", "stores", "categories", "choices")
 
 @dataclass(frozen=True)
 class RawInputs:
-    """The raw tables of some channels, and the mapping files that all channels share; the small ones are read."""
+    """The raw tables of some channels, and the mapping files that all channels share; the small ones are read.
+
+    ``suppression``: the customers whose orders are left out.
+    """
 
     orders: dict[str, RawTable]
     lines: dict[str, RawTable]
@@ -28,6 +33,7 @@ class RawInputs:
     categories: RawTable
     choices: RawTable
     small: Mappings
+    suppression: Suppression = NOBODY
 
     @property
     def first_channel(self) -> str:
@@ -39,8 +45,14 @@ class RawInputs:
         return self.small
 
 
-def raw_inputs(config: FeaturePipeline, channels: Iterable[str], allow_repeated_files: bool = False) -> RawInputs:
-    """Find the files of the channels and of the mappings, check their columns and read the small mappings.
+def raw_inputs(
+    config: FeaturePipeline,
+    channels: Iterable[str],
+    allow_repeated_files: bool = False,
+    suppression_path: str | None = None,
+) -> RawInputs:
+    """Find the files of the channels and of the mappings, check their columns, read the small mappings and the
+    suppression list.
 
     Raises InputError listing every missing path, column, wrong type, damaged and repeated file at once.
     """
@@ -54,10 +66,11 @@ def raw_inputs(config: FeaturePipeline, channels: Iterable[str], allow_repeated_
         for kind in ("orders", "lines", "queries")
     }
     mappings = dict(zip(shared, tables[len(wanted) :], strict=True))
-    small = _read_small(mappings, problems)
+    small, suppression = _read_small(mappings, problems), _read_suppression(suppression_path, problems)
     raise_if_any(problems)
     assert small is not None
-    return RawInputs(per_kind["orders"], per_kind["lines"], per_kind["queries"], **mappings, small=small)
+    orders, lines, queries = per_kind["orders"], per_kind["lines"], per_kind["queries"]
+    return RawInputs(orders, lines, queries, **mappings, small=small, suppression=suppression)
 
 
 def _read_small(mappings: dict[str, RawTable], problems: list[str]) -> Mappings | None:
@@ -70,6 +83,14 @@ def _read_small(mappings: dict[str, RawTable], problems: list[str]) -> Mappings 
     except InputError as error:
         problems += str(error).splitlines()
         return None
+
+
+def _read_suppression(path: str | None, problems: list[str]) -> Suppression:
+    try:
+        return read_suppression(path)
+    except InputError as error:
+        problems.append(str(error))
+        return NOBODY
 
 
 def _of_channel(config: FeaturePipeline, name: str) -> dict[str, Source]:

@@ -24,7 +24,7 @@ from blitz.publish.tables import inspect, read_output
 from blitz.raw.channels import Channel
 from blitz.raw.inputs import RawInputs
 from blitz.raw.tables import RawTable
-from blitz.refresh.copies import materialize_csv
+from blitz.refresh.copies import ErasedRows, materialize_csv
 from blitz.refresh.keys import KeyFinder, UnreadFiles, files_with_keys
 from blitz.refresh.mapping import MappingRows
 from blitz.refresh.plan import (
@@ -160,11 +160,12 @@ class ChannelRefresh:
     def _copied(self, before: ChannelState | None) -> tuple[dict[str, RawTable], dict[str, tuple[TableCopy, ...]]]:
         """The orders and lines as a refresh reads them, and the copies of those that are CSV."""
         typed, copies = {}, {}
-        for name in ("orders", "lines"):
+        digest, keys = self.raw.suppression.digest, self.mapping.erased_keys(self.channel)
+        for name, key in (("orders", self.channel.order_key()), ("lines", self.channel.line_key())):
             earlier = before.copies.get(name, ()) if before else ()
             folder = f"{self.folder}/{name}-{self.context.run_id}"
             typed[name], copies[name] = materialize_csv(
-                self.spark, self.now.tables[name], self._timezone, earlier, folder
+                self.spark, self.now.tables[name], self._timezone, earlier, folder, ErasedRows(digest, key, keys)
             )
         return typed, copies
 

@@ -5,6 +5,7 @@ files are intact, its rows would be typed the same way, and none of its raw file
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -20,22 +21,41 @@ from blitz.storage.frames import write_parquet
 MAX_COPIES = 16  # of one table; then all its files are copied again, together: each copy is a scan of its own
 
 
+@dataclass(frozen=True)
+class ErasedRows:
+    """The rows of a table that belong to orders of erased customers.
+
+    Args:
+        digest: of the suppression list; empty where it has no entries.
+        key: the key of the order that a row belongs to.
+        keys: ``order_key`` of the customers' orders.
+    """
+
+    digest: str
+    key: Column
+    keys: DataFrame
+
+    def without(self, rows: DataFrame) -> DataFrame:
+        """The rows of other orders."""
+        return rows.join(self.keys, self.key == F.col("order_key"), "left_anti") if self.digest else rows
+
+
 def materialize_csv(
-    spark: SparkSession, table: RawTable, timezone: str, before: Sequence[TableCopy], folder: str
+    spark: SparkSession, table: RawTable, timezone: str, before: Sequence[TableCopy], folder: str, erased: ErasedRows
 ) -> tuple[RawTable, tuple[TableCopy, ...]]:
     """Return the table as a refresh reads it, and its copies: from copies where all files are CSV, else as it is.
 
-    Files that are in no valid copy of ``before`` are copied to ``folder``.
+    Files that are in no valid copy of ``before`` are copied to ``folder``, without the rows of erased customers.
     """
     if any(group.format != "csv" for group in table.groups):
         return table, ()
-    files, typed_by = set(table.files), typing_hash(table, timezone)
+    files, typed_by = set(table.files), typing_hash(table, timezone, erased.digest)
     copies = [copy for copy in before if copy.typed_by == typed_by and files.issuperset(copy.sources)]
     copies = [copy for copy in copies if copy.is_intact()]
     copies = copies if len(copies) < MAX_COPIES else []
     missing = table.only({info.path for info in files} - {info.path for copy in copies for info in copy.sources})
     if missing.files:
-        _write(sources.read_table(spark, missing, timezone), missing, folder)
+        _write(erased.without(sources.read_table(spark, missing, timezone)), missing, folder)
         copies.append(TableCopy(folder, missing.files, output_files(folder), typed_by))
     return from_folders(table, [copy.folder for copy in copies]), tuple(copies)
 

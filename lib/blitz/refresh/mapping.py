@@ -20,15 +20,19 @@ from blitz.raw import typed_rows as sources
 from blitz.raw.channels import Channel
 from blitz.raw.customer_mapping import MAPPING, MAPPING_REASONS, mapping_account, with_mapping_reason
 from blitz.raw.specs import REASON
+from blitz.raw.suppression import IS_ERASED, NOBODY, Suppression
 from blitz.raw.tables import RawTable, grouped
 from blitz.refresh.byte_ranges import CHUNK_BYTES, digests, read_range
 from blitz.refresh.differences import SharedTables, symmetric_difference
+from blitz.refresh.erased import without_ids
 from blitz.refresh.state import ByteRange, Digest, HashedRange, MappingCopy, MappingPart, output_files, typing_hash
 from blitz.storage.frames import read_parquet, write_parquet
 
 SCHEMA = "customer string, delivery_key bigint, store_key string"  # one key for each layout of a channel
-# Every row of the mapping: why it maps nothing, and where a row cannot be read, its file and raw values.
-COPY_SCHEMA = f"{SCHEMA}, {REASON} string, file string, raw string"
+# Every row of the mapping: whether its customer is erased (then without the id), why it maps nothing, and
+# where a row cannot be read, its file and raw values.
+COPY_SCHEMA = f"{SCHEMA}, {IS_ERASED} boolean, {REASON} string, file string, raw string"
+_COPY_COLUMNS = [field.split()[0] for field in COPY_SCHEMA.split(", ")]
 
 
 @dataclass(frozen=True)
@@ -46,13 +50,17 @@ class MappingLimits:
 
 @dataclass(frozen=True)
 class MappingPlan:
-    """How to copy the mapping as it is now: the ``kept`` parts of an earlier copy, and the ``missing`` byte ranges."""
+    """How to copy the mapping as it is now: the ``kept`` parts of an earlier copy, and the ``missing`` byte ranges.
+
+    The ids of customers in ``suppression`` are not copied.
+    """
 
     table: RawTable
     timezone: str
     typed_by: str
     kept: tuple[MappingPart, ...]
     missing: tuple[HashedRange, ...]
+    suppression: Suppression = NOBODY
 
     def differs_from(self, before: MappingCopy) -> bool:
         """Return whether rows of the mapping can have been added or removed since an earlier copy."""
@@ -60,25 +68,30 @@ class MappingPlan:
 
 
 def plan_mapping(
-    table: RawTable, timezone: str, before: Sequence[MappingCopy], limits: MappingLimits | None = None
+    table: RawTable,
+    timezone: str,
+    before: Sequence[MappingCopy],
+    limits: MappingLimits | None = None,
+    suppression: Suppression | None = None,
 ) -> MappingPlan:
     """Return how to copy the mapping with as many parts of one of the copies ``before`` as still hold.
 
     Works on the driver alone and writes nothing. Raises InputError where a file cannot be read.
     """
-    limits = limits or MappingLimits()
-    typed_by = typing_hash(table, timezone, COPY_SCHEMA)
+    limits, suppression = limits or MappingLimits(), suppression or NOBODY
+    typed_by = typing_hash(table, timezone, COPY_SCHEMA, suppression.digest)
     usable = [copy for copy in dict.fromkeys(before) if copy.typed_by == typed_by and copy.is_intact()]
     for copy in usable:
         if copy.sources == table.files:
-            return MappingPlan(table, timezone, typed_by, copy.parts, ())
+            return MappingPlan(table, timezone, typed_by, copy.parts, (), suppression)
     kept = max((_valid_parts(table, copy, limits) for copy in usable), key=_raw_bytes, default=())
     missing = _missing_ranges(table, kept)
     is_too_long = any(each.start and each.end - each.start > limits.max_appended for each in missing)
     if len(kept) >= limits.max_parts or is_too_long:
         kept, missing = (), _missing_ranges(table, ())
     found = digests(missing, limits.chunk_bytes)
-    return MappingPlan(table, timezone, typed_by, kept, tuple(HashedRange(each, found[each]) for each in missing))
+    hashed = tuple(HashedRange(each, found[each]) for each in missing)
+    return MappingPlan(table, timezone, typed_by, kept, hashed, suppression)
 
 
 def copy_mapping(spark: SparkSession, plan: MappingPlan, folder: str) -> MappingCopy:
@@ -116,6 +129,12 @@ class MappingRows:
         """Return ``order_key`` and ``customer`` of the rows that map an order."""
         return keyed_customers(self._all_rows(self.copy.parts), channel)
 
+    def erased_keys(self, channel: Channel) -> DataFrame:
+        """Return the distinct ``order_key`` of the orders of erased customers."""
+        return (
+            self.keyed(channel).where(F.col(IS_ERASED) & F.col("order_key").isNotNull()).select("order_key").distinct()
+        )
+
     def account(self) -> Account:
         """Return the account of all rows of the mapping."""
         counted = self._all_rows(self.copy.parts).groupBy(REASON).count().collect()
@@ -128,7 +147,7 @@ class MappingRows:
         is among the tables."""
         if MAPPING not in tables:
             return []
-        bad = self._all_rows(self.copy.parts).where(F.col(REASON) == Reason.BAD_RECORD)
+        bad = self._all_rows(self.copy.parts).where((F.col(REASON) == Reason.BAD_RECORD) & F.col("raw").isNotNull())
         return [sources.rejected_rows(bad, MAPPING)]
 
     def of_customers(self, name: Hashable, customers: DataFrame) -> DataFrame:
@@ -155,10 +174,15 @@ class MappingRows:
         return good.select("customer", "delivery_key", "store_key")
 
     def _all_rows(self, parts: Collection[MappingPart]) -> DataFrame:
-        folders = [part.folder for part in parts if part.output]
-        if not folders:
-            return self._spark.createDataFrame([], COPY_SCHEMA)
-        return read_parquet(self._spark, folders, COPY_SCHEMA)
+        return _rows_of(self._spark, parts)
+
+
+def _rows_of(spark: SparkSession, parts: Collection[MappingPart]) -> DataFrame:
+    """All rows of some parts as COPY_SCHEMA."""
+    folders = [part.folder for part in parts if part.output]
+    if not folders:
+        return spark.createDataFrame([], COPY_SCHEMA)
+    return read_parquet(spark, folders, COPY_SCHEMA)
 
 
 def _raw_bytes(parts: Sequence[MappingPart]) -> int:
@@ -227,6 +251,22 @@ def _write(spark: SparkSession, plan: MappingPlan, folder: str) -> None:
             file = F.when(F.col("file").endswith(f"-lines/{number}.csv"), F.lit(each.path)).otherwise(file)
         rows = sources.read_with_raw(spark, replace(plan.table, groups=grouped(groups)), plan.timezone)
         columns = [*mapping_columns(), file.alias("file"), F.col("raw")]
-        write_parquet(with_mapping_reason(rows).select(*columns), folder)
+        _write_without_ids(with_mapping_reason(rows).select(*columns), plan, folder)
+    finally:
+        storage.delete(staged)
+
+
+def _write_without_ids(rows: DataFrame, plan: MappingPlan, folder: str) -> None:
+    """Write rows without ids of erased customers; they are parsed once, so they are staged where any is erased."""
+    suppression, staged = plan.suppression, f"{folder}-ids"
+    flagged = suppression.flag(rows).select(*_COPY_COLUMNS)
+    if suppression.is_empty:
+        write_parquet(flagged, folder)
+        return
+    try:
+        write_parquet(flagged, staged)
+        spark = rows.sparkSession
+        with_ids = read_parquet(spark, [staged], COPY_SCHEMA)
+        write_parquet(without_ids(with_ids, _rows_of(spark, plan.kept), suppression), folder)
     finally:
         storage.delete(staged)

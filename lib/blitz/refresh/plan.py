@@ -26,6 +26,7 @@ from blitz.config import FeaturePipeline
 from blitz.features.orders import OrderSettings
 from blitz.publish.months import month_of
 from blitz.raw.mappings import Mappings
+from blitz.raw.suppression import Suppression
 from blitz.raw.tables import RawTable
 from blitz.refresh.mapping import MappingPlan
 from blitz.refresh.state import ChannelState, OutputFile, Window
@@ -189,7 +190,13 @@ def full_recompute_reason(
     return None
 
 
-def fingerprints(config: FeaturePipeline, settings: OrderSettings, channel: str, mappings: Mappings) -> dict[str, str]:
+def fingerprints(
+    config: FeaturePipeline,
+    settings: OrderSettings,
+    channel: str,
+    mappings: Mappings,
+    suppression: Suppression | None = None,
+) -> dict[str, str]:
     """Return a hash for each thing that every order of a channel depends on, by its name in a message."""
     has_query = config.channel(channel).queries_path is not None
     own = [settings.timezone, settings.price_bins, settings.bucket_labels, settings.excluded_stores, has_query]
@@ -201,6 +208,7 @@ def fingerprints(config: FeaturePipeline, settings: OrderSettings, channel: str,
     }
     texts = {what: "".join(frame.to_csv(index=False) for frame in group) for what, group in frames.items()}
     texts |= {"the settings": json.dumps(own), "the version of blitz": blitz.__version__}
+    texts |= {"the suppression list": suppression.digest if suppression else ""}
     return {what: hashlib.sha256(text.encode()).hexdigest() for what, text in texts.items()}
 
 

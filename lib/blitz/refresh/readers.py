@@ -14,6 +14,7 @@ from blitz.raw.channels import Channel
 from blitz.raw.customer_mapping import MAPPING
 from blitz.raw.inputs import RawInputs
 from blitz.raw.specs import REASON
+from blitz.raw.suppression import Suppression
 from blitz.raw.tables import RawTable
 from blitz.refresh.keys import CHANGED_KEY, UnreadFiles
 from blitz.refresh.mapping import MappingRows
@@ -56,6 +57,15 @@ class AllOrdersReader:
         """Return the rejected rows of ``orders``, ``lines`` and ``customer mapping``, those that are named."""
         files = [name for name in tables if name != MAPPING]
         return self._files.rejected(channel, files) + self._mapping.rejected(tables)
+
+    @property
+    def suppression(self) -> Suppression:
+        """The customers whose orders are left out."""
+        return self._inputs.suppression
+
+    def erased(self, channel: Channel) -> DataFrame:
+        """Return ``order_key`` of the orders of those customers."""
+        return self._mapping.erased_keys(channel)
 
     def accounts(self, channel: Channel) -> list[Account]:
         """Return the account of the customer mapping for the first channel of the run."""
@@ -113,6 +123,15 @@ class ChangedOrdersReader:
     def rejected(self, channel: Channel, tables: Sequence[str]) -> list[DataFrame]:
         """Return the rejected rows of the unread files of these tables, and of the complete customer mapping."""
         return self._unread.rejected(tables) + self._mapping.rejected(tables)
+
+    @property
+    def suppression(self) -> Suppression:
+        """The customers whose orders are left out."""
+        return self._inputs.suppression
+
+    def erased(self, channel: Channel) -> DataFrame:
+        """Return ``order_key`` of the orders of those customers."""
+        return self._mapping.erased_keys(channel)
 
     def accounts(self, channel: Channel) -> list[Account]:
         """Return the accounts of the rows of the unread files, and for the first channel that of the mapping."""

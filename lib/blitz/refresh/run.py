@@ -109,7 +109,7 @@ def channel_inputs(
     """Return what the order features of a channel depend on now (``ChannelInputs``)."""
     settings = order_settings(config.feature_pipeline)
     return ChannelInputs(
-        fingerprints(config.feature_pipeline, settings, channel, inputs.mappings()),
+        fingerprints(config.feature_pipeline, settings, channel, inputs.mappings(), inputs.suppression),
         Window(settings.start, settings.end),
         raw_tables(inputs, channel),
         output_files(_outputs(config)[channel]),
@@ -137,4 +137,5 @@ def _states(config: Config) -> dict[str, ChannelState]:
 
 def _plan_mapping(config: Config, inputs: RawInputs, states: Iterable[ChannelState]) -> MappingPlan:
     copies = [state.mapping for state in states]
-    return plan_mapping(inputs.customer_mapping, config.feature_pipeline.common.timezone, copies)
+    timezone = config.feature_pipeline.common.timezone
+    return plan_mapping(inputs.customer_mapping, timezone, copies, suppression=inputs.suppression)

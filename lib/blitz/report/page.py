@@ -22,6 +22,7 @@ REASONS: dict[str, str] = {
     Reason.EXCLUDED_STORE: "excluded store",
     Reason.DUPLICATE: "repeated order",
     Reason.NO_CUSTOMER: "no known customer",
+    Reason.ERASED: "erased customer",
     Reason.NOT_OWNAPP_USER: "customer without own-app order",
     Reason.NO_ORDER: "line of no kept order",
     Reason.PROMO: "promotion",

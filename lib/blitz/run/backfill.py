@@ -20,7 +20,7 @@ from blitz.config.paths import OUTPUTS
 from blitz.config.values import dig, parse_date
 from blitz.errors import ConfigError, StepError
 from blitz.features.lines import line_features
-from blitz.features.order_customers import customer_keys, keyed_customers, mapping_columns
+from blitz.features.order_customers import customer_keys, erased_keys, keyed_customers, mapping_columns
 from blitz.features.orders import CountedLines, good_lines
 from blitz.pipelines.context import RunContext, StepResult
 from blitz.pipelines.orders import order_settings
@@ -31,6 +31,7 @@ from blitz.raw.channels import Channel, channel_of
 from blitz.raw.customer_mapping import MAPPING, mapping_account, observe_mapping, with_mapping_reason
 from blitz.raw.inputs import RawInputs
 from blitz.raw.mappings import category_table, choice_table
+from blitz.raw.suppression import Suppression
 from blitz.run.execute import run_steps
 from blitz.run.manifest import manifest, manifest_path, previous_steps, write_manifest
 from blitz.run.preflight import check_published_inputs
@@ -100,13 +101,14 @@ def scratch_path(config: Config, run_id: str) -> str:
 @dataclass(frozen=True)
 class StagedReader:
     """Reads what ``stage`` wrote; ``line_counts``: per channel the number of lines read and of bad records;
-    ``mapping``: the first channel and the customer mapping's account."""
+    ``mapping``: the first channel and the customer mapping's account; ``suppression``: whose orders are left out."""
 
     spark: SparkSession
     folder: str
     line_counts: dict[str, tuple[int, int]]
     mapping: tuple[str, Account]
     with_queries: frozenset[str]
+    suppression: Suppression
 
     def orders(self, channel: Channel) -> DataFrame:
         """Return the staged orders."""
@@ -134,6 +136,10 @@ class StagedReader:
         first, account = self.mapping
         return [account] if channel.name == first else []
 
+    def erased(self, channel: Channel) -> DataFrame:
+        """Return ``order_key`` of the orders of erased customers."""
+        return erased_keys(self.customers(channel))
+
     def _mapping_rows(self) -> DataFrame:
         return read_output(self.spark, f"{self.folder}/{_MAPPING_FOLDER}")
 
@@ -147,7 +153,7 @@ def stage(config: Config, spark: SparkSession, inputs: RawInputs, folder: str) -
     mappings = inputs.mappings()
     counts, mapping_metrics = {}, RowMetrics()
     staged = _staged(sources.read_with_raw(spark, inputs.customer_mapping, zone), f"{folder}/{_MAPPING_FOLDER}")
-    mapping = with_mapping_reason(staged).select(*mapping_columns())
+    mapping = inputs.suppression.flag(with_mapping_reason(staged).select(*mapping_columns()))
     for name in inputs.orders:
         place = f"{folder}/{name}"
         channel = channel_of(name, config.feature_pipeline.common.business_day_minutes)
@@ -171,7 +177,8 @@ def stage(config: Config, spark: SparkSession, inputs: RawInputs, folder: str) -
             _staged(query_keys(sources.read_table(spark, inputs.queries[name], zone)), f"{place}/queries")
         log.info("%s: staged", name)
     account = mapping_account(mapping_metrics.counts(MAPPING))
-    return StagedReader(spark, folder, counts, (inputs.first_channel, account), frozenset(inputs.queries))
+    first = inputs.first_channel
+    return StagedReader(spark, folder, counts, (first, account), frozenset(inputs.queries), inputs.suppression)
 
 
 def _staged(rows: DataFrame, path: str) -> DataFrame:

@@ -1,9 +1,11 @@
 """What is checked before the first job of a run; what was checked is handed to the steps."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from blitz import storage
+from blitz.accounts import Reason
 from blitz.config import Config, validate_segments
 from blitz.errors import InputError
 from blitz.pipelines.models import load_payloads
@@ -34,7 +36,8 @@ def preflight(config: Config, steps: Sequence[str]) -> Preflight:
     problems: list[str] = []
     with _collected(problems):
         if channels or "customers" in steps:
-            inputs = raw_inputs(config.feature_pipeline, channels, config.run.allow_repeated_files)
+            run = config.run
+            inputs = raw_inputs(config.feature_pipeline, channels, run.allow_repeated_files, run.suppression_path)
             menu = inputs.mappings().menu
     with _collected(problems):
         if "microsegments" in steps:
@@ -44,7 +47,24 @@ def preflight(config: Config, steps: Sequence[str]) -> Preflight:
     if problems:
         raise InputError("\n".join(problems))
     before = previous_steps(config) if inputs else {}
+    require_suppression(config, before)
     return Preflight(tuple(steps), inputs, menu, rfm_rules, rules, proof, payloads, before)
+
+
+def require_suppression(config: Config, before: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise InputError where there is no suppression list although the previous runs (``before``: their steps by name)
+    dropped orders of erased customers: they would come back."""
+    path = config.run.suppression_path
+    if path is not None and storage.exists(path):
+        return
+    accounts = [account for step in before.values() for account in step.get("accounts", ())]
+    erased = sum(account.get("dropped", {}).get(Reason.ERASED, 0) for account in accounts)
+    if erased:
+        raise InputError(
+            f"{path or 'run.suppression_path is not set'}: no suppression list, but the previous runs left out "
+            f"{erased:,} orders of erased customers, who would come back; restore the list (an empty file, if nobody "
+            "is to be left out any more)"
+        )
 
 
 @contextmanager

@@ -1,0 +1,69 @@
+"""Customers whose orders are left out: salted SHA-256 hashes of their ids (docs/contract.md, section 12)."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+IS_ERASED = "is_erased"
+_SALT, _HASH = "_salt", "_suppressed_hash"
+
+
+@dataclass(frozen=True)
+class Suppression:
+    """The hashes of the erased customers' ids, in hex, and the salt that they were made with.
+
+    An id is hashed as the order features know it: as code text (docs/contract.md, section 9).
+    """
+
+    hashes: frozenset[str] = frozenset()
+    salt: str = field(default="", repr=False)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no customer is erased."""
+        return not self.hashes
+
+    @property
+    def digest(self) -> str:
+        """One hash over the list: equal for equal lists; empty for an empty one."""
+        return "" if self.is_empty else hashlib.sha256("\n".join(sorted(self.hashes)).encode()).hexdigest()
+
+    def flag(self, rows: DataFrame, customer: str = "customer") -> DataFrame:
+        """The rows with ``is_erased``: whether the id in the column ``customer`` is that of an erased customer."""
+        if self.is_empty:
+            return rows.withColumn(IS_ERASED, F.lit(False))
+        salted, hashed = self._salted(rows, F.col(customer))
+        found = salted.join(F.broadcast(self._table(rows)), hashed == F.col(_HASH), "left")
+        return found.select(*rows.columns, F.col(_HASH).isNotNull().alias(IS_ERASED))
+
+    def matching(self, rows: DataFrame, customer: str) -> DataFrame:
+        """The rows with the id of an erased customer in the column ``customer``."""
+        salted, hashed = self._salted(rows, F.col(customer))
+        return salted.join(F.broadcast(self._table(rows)), hashed == F.col(_HASH), "left_semi").select(*rows.columns)
+
+    def _salted(self, rows: DataFrame, customer: Column) -> tuple[DataFrame, Column]:
+        """The rows with the salt, and the hash of a customer. The salt is a value of a frame: as a literal it would be
+        in the plans that Spark shows and logs."""
+        salt = rows.sparkSession.createDataFrame(pd.DataFrame({_SALT: [self.salt]}), f"{_SALT} string")
+        return rows.crossJoin(F.broadcast(salt)), F.sha2(F.concat(F.col(_SALT), customer), 256)
+
+    def _table(self, rows: DataFrame) -> DataFrame:
+        hashes = pd.DataFrame({_HASH: sorted(self.hashes)})
+        return rows.sparkSession.createDataFrame(hashes, f"{_HASH} string")
+
+
+NOBODY = Suppression()
+
+
+def hash_of(customer: str, salt: str) -> str:
+    """The hash of an id in hex: SHA-256 of the salt followed by the id, both UTF-8."""
+    return hashlib.sha256((salt + customer).encode()).hexdigest()
+
+
+def hashes_of(customers: Sequence[str], salt: str) -> frozenset[str]:
+    """The hashes of ids."""
+    return frozenset(hash_of(customer, salt) for customer in customers)
