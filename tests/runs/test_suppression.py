@@ -21,8 +21,6 @@ from blitz.run.preflight import preflight
 from blitz.run.steps import chosen_steps
 from world import INSTORE_LINE, INSTORE_ORDER, ORDER, World
 
-pytestmark = pytest.mark.engines
-
 SALT = "pepper"
 CHANNELS = ("ownapp", "swiggy", "instore")
 STEPS = chosen_steps("ownapp,swiggy,instore,customers")
