@@ -108,6 +108,7 @@ def test_defaults() -> None:
         "engine": "spark",
         "memory": None,
         "format": "parquet",
+        "snake_case_columns": False,
         "max_rejected_fraction": 0.01,
         "allow_repeated_files": False,
         "gates": {

@@ -76,7 +76,7 @@ def read_config(arguments: argparse.Namespace, as_of: str | None = None) -> Conf
         key, path = beyond[0]
         more = f" and {len(beyond) - 1} more" * (len(beyond) > 1)
         raise ConfigError(
-            [f"{key}: {path}{more}: Sail reaches local disks and S3 alone; run on Spark, with spark-submit"]
+            [f"{key}: {path}{more}: Sail reaches local disks and S3 alone, no catalog; run on Spark, with spark-submit"]
         )
     return config.model_copy(update={"run": config.run.model_copy(update={"engine": engine})})
 

@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 
 from blitz.config import Config
+from blitz.config.paths import tables_of
 from blitz.pipelines.context import StepResult
+from blitz.raw.tables import RawTable
 from blitz.run import gates
 from blitz.run.steps import Preflight, output_path
 from blitz.segmentation.score_rules import require_rfm_proven
+from blitz.storage import is_table
 from blitz.text import table
 
 
@@ -75,13 +78,12 @@ def plan(config: Config, ready: Preflight) -> str:
             for name, raw in kind.items()
         ]
         rows = [
-            (what, len(raw.files), sum(info.size for info in raw.files) / 1e6, raw.path)
-            for what, raw in [*per_channel, *((raw.spec.name, raw) for raw in shared)]
+            (what, *_size_of(raw), raw.path) for what, raw in [*per_channel, *((raw.spec.name, raw) for raw in shared)]
         ]
         parts.append(table(("Reads", "Files", "MB", "Where"), rows))
-        assert ready.menu is not None
-        kinds = {kind: len(ready.menu.columns(kind)) for kind in ("dri", "base")}
-        parts.append(f"Menu: {kinds['dri']} driver categories, {kinds['base']} base categories.")
+        if ready.menu:
+            kinds = {kind: len(ready.menu.columns(kind)) for kind in ("dri", "base")}
+            parts.append(f"Menu: {kinds['dri']} driver categories, {kinds['base']} base categories.")
     if ready.proof:
         parts.append(f"Rules: {ready.proof.summary()}")
     if ready.rfm_rules:
@@ -97,4 +99,17 @@ def plan(config: Config, ready: Preflight) -> str:
         if not ready.before:
             parts.append("No previous manifest: the gates that compare with it are skipped.")
     parts.append(table(("Step", "Writes"), [(step, output_path(config, step)) for step in ready.steps]))
+    if tables := tables_of(config):
+        names = ", ".join(dict.fromkeys(path for _, path in tables))
+        parts.append(
+            f"Not checked, since that takes a Spark session: that these tables are there and have their columns, and "
+            f"that those to be written can be replaced in one commit: {names}."
+        )
     return "\n\n".join(parts)
+
+
+def _size_of(raw: RawTable) -> tuple[int | None, float | None]:
+    """Number and megabytes of the files; None of a table of a catalog."""
+    if is_table(raw.path):
+        return None, None
+    return len(raw.files), sum(info.size for info in raw.files) / 1e6

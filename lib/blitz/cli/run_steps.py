@@ -17,7 +17,7 @@ from blitz.pipelines.context import RunContext, StepResult
 from blitz.raw.channels import CHANNELS
 from blitz.run.execute import run_steps
 from blitz.run.manifest import manifest, manifest_path, write_manifest
-from blitz.run.preflight import preflight
+from blitz.run.preflight import preflight, reads_tables
 from blitz.run.steps import Preflight
 from blitz.spark.failures import reason
 
@@ -61,14 +61,16 @@ def run_and_report(
     warnings = WarningCollector()
     log.addHandler(warnings)
     config = apply_runtime_settings(read_config(arguments))
-    ready = preflight(config, steps)
     if check:
         check(config)
     if arguments.dry_run:
-        print(describe(config, ready))
+        print(describe(config, preflight(config, steps)))
         return
+    # Tables of a catalog are looked up by a session; what else is wrong is then in the same message.
+    ready = None if reads_tables(config, steps) else preflight(config, steps)
     context = RunContext.of(config)
     with session_for(name, config) as spark:
+        ready = ready or preflight(config, steps, spark)
         results = compute(config, spark, ready, context)
         target = manifest_path(config, steps)
         write_manifest(target, manifest(config, spark, ready, results, context.run_id, warnings.texts))

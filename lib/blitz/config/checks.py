@@ -15,7 +15,7 @@ from blitz.config.models import (
     DeliveryChannel,
     is_model_key,
 )
-from blitz.config.paths import check_paths
+from blitz.config.paths import check_paths, check_tables
 from blitz.config.values import Problem, did_you_mean, dig, is_number, join_path, nearest, parse_date, parsed, show
 from blitz.segmentation.rules import default_rules, segment_names
 from blitz.spark.settings import problem_of
@@ -56,6 +56,7 @@ def check_config(tree: object) -> Iterator[Problem]:
     yield from _check_pins(tree)
     yield from _check_spark(tree)
     yield from check_paths(tree)
+    yield from check_tables(tree)
 
 
 def check_segments(tree: object, known: Collection[str]) -> Iterator[Problem]:

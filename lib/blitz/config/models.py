@@ -15,9 +15,11 @@ from blitz.config.values import (
     AS_OF,
     add_months,
     check_ascending,
+    check_input_file,
     check_input_path,
     check_list_path,
     check_optional_path,
+    check_output_file,
     check_output_path,
     check_time_format,
     check_timezone,
@@ -45,6 +47,8 @@ InputPath = Annotated[str, AfterValidator(check_input_path)]
 OptionalPath = Annotated[str, AfterValidator(check_optional_path)]
 OutputPath = Annotated[str, AfterValidator(check_output_path)]
 ListPath = Annotated[str, AfterValidator(check_list_path)]
+InputFile = Annotated[str, AfterValidator(check_input_file)]
+OutputFile = Annotated[str, AfterValidator(check_output_file)]
 StoreCode = Annotated[str, BeforeValidator(parse_store_code)]
 SparkValue = Annotated[str, BeforeValidator(parse_spark_value)]
 Sha256 = Annotated[
@@ -152,7 +156,7 @@ class Scores(_Model):
 
     new_days: Annotated[int, Field(ge=0, le=3650)] = 30
     rfm_cuts: RfmCuts = RfmCuts()
-    rfm_rules_path: InputPath | None = None
+    rfm_rules_path: InputFile | None = None
 
 
 class Customer(_Model):
@@ -261,7 +265,7 @@ class Segmentation(_Model):
     input_path: OutputPath
     output_segments_path: OutputPath
     output_microsegments_path: OutputPath
-    models: dict[str, InputPath] = Field(alias="segment_*_model")
+    models: dict[str, InputFile] = Field(alias="segment_*_model")
     cols_to_keep: Filled[Name]
     convert_to_flag: list[Name] = []
     rename_dict: dict[Name, Name] = {}
@@ -270,7 +274,7 @@ class Segmentation(_Model):
     cap_segments: list[Name] = list(DEFAULT_CAP_SEGMENTS)
     lower_q: Annotated[Number, Field(ge=0, le=1)] = 0.01
     upper_q: Annotated[Number, Field(ge=0, le=1)] = 0.99
-    rules_path: InputPath | None = None
+    rules_path: InputFile | None = None
     scores_path: OutputPath | None = None
 
     @property
@@ -310,16 +314,17 @@ class RunOptions(_Model):
 
     engine: Literal["spark", "sail"] = "spark"
     memory: Memory | None = None
-    format: Literal["parquet", "delta"] = "parquet"
+    format: Literal["parquet", "delta", "iceberg"] = "parquet"
+    snake_case_columns: bool = False
     max_rejected_fraction: Annotated[Number, Field(ge=0, le=1)] = 0.01
     allow_repeated_files: bool = False
     gates: Gates = Gates()
     strict_models: bool = False
     model_sha256: dict[str, Sha256] = {}
     quarantine_path: OutputPath | None = None
-    manifest_path: OutputPath | None = None
-    debug_log: OutputPath | None = None
-    report_path: OutputPath | None = None
+    manifest_path: OutputFile | None = None
+    debug_log: OutputFile | None = None
+    report_path: OutputFile | None = None
     suppression_path: ListPath | None = None
     s3_endpoint: Url | None = None
     s3_region: Region | None = None

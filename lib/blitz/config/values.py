@@ -13,7 +13,8 @@ from zoneinfo import available_timezones
 
 from dateutil.relativedelta import relativedelta
 
-from blitz.storage.paths import BUCKET_SCHEMES, SCHEMES, scheme_of
+from blitz.catalog.names import table_name
+from blitz.storage.paths import BUCKET_SCHEMES, SCHEMES, is_table, scheme_of
 
 Problem = tuple[str, str]  # JSON path, message
 _T = TypeVar("_T")
@@ -200,19 +201,23 @@ def matching(pattern: str, words: str) -> Callable[[str], str]:
 
 
 def check_input_path(path: str) -> str:
-    """A path to read, globs allowed, unchanged; ValueError says what is wrong with it."""
+    """A path to read, globs allowed, or a table of a catalog, unchanged; ValueError says what is wrong with it."""
     if AS_OF in path:
         raise ValueError(f"{AS_OF} is allowed in output paths only, not in {show(path)}")
-    return _check_path(path)
+    return _check_table(path) if is_table(path) else _check_path(path)
 
 
 def check_optional_path(path: str) -> str:
-    """A path to read, or empty."""
+    """A path to read or a table of a catalog, or empty."""
     return check_input_path(path) if path else path
 
 
 def check_output_path(path: str) -> str:
-    """A path to write, which may contain ``{as_of}``, unchanged; ValueError says what is wrong with it."""
+    """A path to write, or a table of a catalog, either with ``{as_of}`` or without, unchanged; ValueError says what is
+    wrong with it."""
+    if is_table(path):
+        _check_table(path.replace(AS_OF, "as_of"))
+        return path
     _check_path(path.replace(AS_OF, "AS_OF"))
     if any(mark in path for mark in "*?[]"):
         raise ValueError(f"an output path cannot contain * ? [ or ], which readers treat as patterns: {show(path)}")
@@ -227,7 +232,30 @@ def check_list_path(path: str) -> str:
     """The path of one file for all run dates, unchanged; ValueError says what is wrong with it."""
     if AS_OF in path:
         raise ValueError(f"must be the same file for each run date, without {AS_OF}, not {show(path)}")
-    return check_output_path(path)
+    return check_output_file(path)
+
+
+def check_input_file(path: str) -> str:
+    """A file to read, unchanged; ValueError says what is wrong with it."""
+    return check_input_path(_check_no_table(path))
+
+
+def check_output_file(path: str) -> str:
+    """A file to write, unchanged; ValueError says what is wrong with it."""
+    return check_output_path(_check_no_table(path))
+
+
+def _check_no_table(path: str) -> str:
+    if is_table(path):
+        raise ValueError(f"must be a file, not a table of a catalog: {show(path)}")
+    return path
+
+
+def _check_table(path: str) -> str:
+    if "{" in path or "}" in path:
+        raise ValueError(f"unknown placeholder or brace in {show(path)}: only {AS_OF} is known, in output paths")
+    table_name(path)
+    return path
 
 
 def _check_path(path: str) -> str:

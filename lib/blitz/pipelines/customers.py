@@ -74,7 +74,7 @@ class CustomerFeaturePipeline:
         """
         started = time.monotonic()
         configure(self.spark)
-        mappings = self._inputs.mappings() if self._inputs else menu_inputs(self.config)
+        mappings = self._inputs.mappings() if self._inputs else menu_inputs(self.config, self.spark)
         orders = {name: self._read_orders(self.config.channel(name).output_path) for name in CHANNELS}
         metrics = RowMetrics()
         features = customer_features(orders, self._settings(mappings.menu), metrics)

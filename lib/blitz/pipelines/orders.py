@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from blitz.accounts import Account, RowMetrics
+from blitz.catalog.names import below, sibling
 from blitz.config import ConfigSource, FeaturePipeline, config_of
 from blitz.errors import BlitzError
 from blitz.features.order_customers import with_user_flag
@@ -27,6 +28,7 @@ from blitz.raw.rejections import half_records, rejections
 from blitz.raw.tables import RawTable
 from blitz.spark.session import configure
 from blitz.spark.staging import Staging
+from blitz.storage import is_table
 
 # Called with the account of the orders, all counts and the number of staged rows; returns what the manifest says of
 # it. Raises GateError.
@@ -129,7 +131,11 @@ class OrderFeaturePipeline:
         started = time.monotonic()
         configure(self.spark)
         inputs = self._inputs or raw_inputs(
-            self.config, [self.channel.name], self.context.allow_repeated_files, self.context.suppression_path
+            self.config,
+            [self.channel.name],
+            self.context.allow_repeated_files,
+            self.context.suppression_path,
+            self.spark,
         )
         reader = self._reader or FileReader(self.spark, inputs, self.config.common.timezone, self._staging)
         mappings, metrics = inputs.mappings(), RowMetrics(self._staging)
@@ -201,7 +207,8 @@ class OrderFeaturePipeline:
         if not frames:
             return None
         rows = self._of_others(reduce(DataFrame.unionByName, frames), reader)
-        publish(rows, path, fmt="parquet", run_id=self.context.run_id)
+        fmt = self.context.format if is_table(path) else "parquet"
+        publish(rows, path, fmt=fmt, run_id=self.context.run_id)
         return path
 
     def _of_others(self, rejected: DataFrame, reader: Reader) -> DataFrame:
@@ -257,6 +264,8 @@ def order_settings(config: FeaturePipeline) -> OrderSettings:
 
 
 def quarantine_path(context: RunContext, output_path: str, step: str) -> str:
-    """Where the rejected rows of a step go: below ``run.quarantine_path``, or next to the step's output."""
-    base = context.quarantine_path or output_path.rstrip("/").rpartition("/")[0] + "/quarantine"
-    return f"{base.rstrip('/')}/{step}"
+    """Where the rejected rows of a step go: below ``run.quarantine_path``, or next to the step's output.
+
+    For tables of a catalog, ``NAME_step`` and ``quarantine_step`` in the schema of the output.
+    """
+    return below(context.quarantine_path or sibling(output_path, "quarantine"), step)

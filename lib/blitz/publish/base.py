@@ -12,12 +12,16 @@ from blitz.publish.lock import LockGuard
 
 @dataclass(frozen=True)
 class Published:
-    """A table that was published: its path as configured, rows, data files and their bytes."""
+    """A table that was published: its path as configured, rows, data files and their bytes.
+
+    ``version``: of a table of a catalog, the version (Delta) or the id of the snapshot (Iceberg) that was written.
+    """
 
     path: str
     rows: int
     files: int
     bytes: int
+    version: str | None = None
 
 
 class Store(Protocol):

@@ -94,7 +94,8 @@ class RestorableTransaction(Transaction):
         self._table = tables.forPath(df.sparkSession, self._path)
         metrics = self._table.history(1).collect()[0]["operationMetrics"]
         numbers = [int(metrics.get(name, 0)) for name in ("numOutputRows", "numFiles", "numOutputBytes")]
-        published = Published(self._path, *numbers)
+        rows, files, size = numbers
+        published = Published(self._path, rows, files, size)
         self._staged = df, published
         return published
 

@@ -11,6 +11,7 @@
 | Parquet, HDFS; no exchange | between two renames, for an instant, no table | the next run completes the swap |
 | Parquet, S3 | for about a second rows of both (``publish/s3.py``) | the next run completes the swap |
 | Delta, anywhere | the old version or the new | the old or the new |
+| a table of a catalog (``publish/catalog.py``) | the old version or the new | the old or the new |
 
 A reader that listed the old Parquet files and opens one after it was deleted gets a missing-file error, never mixed
 rows. A Delta table that does not exist yet is staged and swapped in like Parquet, so that no reader sees it half
@@ -27,15 +28,28 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 
 from blitz import storage
+from blitz.catalog import tables as catalog
 from blitz.errors import InputError, PublishError
 from blitz.publish import delta
 from blitz.publish.base import Published, Store, translate_errors
+from blitz.publish.catalog import CommentOf, no_comment, publishing_table
 from blitz.publish.files import StagedFiles, publishing_files, recover
 from blitz.storage.frames import read_parquet, write_parquet
 
-__all__ = ["Format", "Output", "Published", "Writer", "inspect", "publish", "publishing", "read_output", "recover"]
+__all__ = [
+    "Format",
+    "Output",
+    "Published",
+    "Writer",
+    "inspect",
+    "output_exists",
+    "publish",
+    "publishing",
+    "read_output",
+    "recover",
+]
 
-Format = Literal["parquet", "delta"]
+Format = Literal["parquet", "delta", "iceberg"]
 Writer = Callable[[DataFrame, str], None]  # writes the rows of a frame as Parquet files below a new folder
 FOOTER_THREADS = 16
 
@@ -67,6 +81,7 @@ def publishing(
     fmt: Format = "parquet",
     run_id: str,
     is_checked: bool = True,
+    comment_of: CommentOf = no_comment,
     write: Writer | None = None,
     store: Store | None = None,
 ) -> Iterator[Output]:
@@ -75,12 +90,14 @@ def publishing(
     If the block raises or does not commit, the old table stays and what was staged is removed.
 
     Args:
-        path: folder of the output; an existing one must contain a table or nothing.
-        fmt: ``parquet`` or ``delta``.
+        path: folder of the output, which must contain a table or nothing if it exists; or a table of a catalog.
+        fmt: ``parquet`` or ``delta``; of a table of a catalog ``delta``, ``iceberg``, or ``parquet`` for that of the
+            catalog.
         run_id: letters, digits, ``-`` and ``_``; part of the names of temporary files.
         is_checked: whether the block does anything between ``stage`` and ``commit``. Over an existing Delta table
             that costs a second write: a transaction cannot be checked before it ends. With False, ``stage`` is the
             transaction.
+        comment_of: the column comments of a table of a catalog.
         write: writes the staged Parquet files; by default Spark does.
         store: the place of the output; by default the one for the scheme of ``path``.
 
@@ -89,6 +106,10 @@ def publishing(
 
     Raises PublishError where another run is publishing to ``path`` or the output contains something else.
     """
+    if storage.is_table(path):
+        with publishing_table(path, fmt=fmt, run_id=run_id, is_checked=is_checked, comment_of=comment_of) as table:
+            yield table
+        return
     if fmt not in ("parquet", "delta"):
         raise PublishError(f"run.format is {fmt!r}; choose parquet or delta", path=path)
     if fmt == "delta" and store is None and not storage.is_reachable(path):
@@ -110,6 +131,7 @@ def publish(
     *,
     fmt: Format = "parquet",
     run_id: str,
+    comment_of: CommentOf = no_comment,
     write: Writer | None = None,
     store: Store | None = None,
 ) -> Published:
@@ -118,7 +140,10 @@ def publish(
     Rows are counted from Parquet footers, not by a job; an empty frame gives a readable table with its schema. Takes
     the arguments of ``publishing`` and raises what it, ``stage`` and ``commit`` raise; the old table stays then.
     """
-    with publishing(path, fmt=fmt, run_id=run_id, is_checked=False, write=write, store=store) as output:
+    unchecked = publishing(
+        path, fmt=fmt, run_id=run_id, is_checked=False, comment_of=comment_of, write=write, store=store
+    )
+    with unchecked as output:
         output.stage(df)
         return output.commit()
 
@@ -167,6 +192,8 @@ class _StagedTransaction(_StagedTable):
 
 def read_output(spark: SparkSession, path: str, fmt: Format = "parquet") -> DataFrame:
     """The rows of a published table; InputError where there is none."""
+    if storage.is_table(path):
+        return catalog.read_table(spark, path)
     missing = f"{path}: no table there; run the step that makes it first"
     try:
         table = (
@@ -180,6 +207,11 @@ def read_output(spark: SparkSession, path: str, fmt: Format = "parquet") -> Data
     if not columns:  # what Sail reads where there is nothing
         raise InputError(missing)
     return table
+
+
+def output_exists(spark: SparkSession, path: str) -> bool:
+    """Whether there is a folder or a table of a catalog of this name."""
+    return catalog.exists(spark, path) if storage.is_table(path) else storage.exists(path)
 
 
 def inspect(df: DataFrame, folder: str, path: str, *, by_name: bool) -> Published:

@@ -1,4 +1,4 @@
-"""What is in the raw files, found on the driver before any job starts: paths, columns, physical types."""
+"""What is in the raw files and tables, found before any job starts: paths, columns, physical types."""
 
 import csv
 import zlib
@@ -7,10 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
+from pyspark.sql import SparkSession
 
 from blitz import storage
 from blitz.errors import InputError, StorageError, by_reason
 from blitz.raw import folders
+from blitz.raw.catalog_tables import table_group
 from blitz.raw.headers import csv_header, is_csv, match_columns
 from blitz.raw.parquet_schema import parquet_columns
 from blitz.raw.specs import Kind, TableSpec
@@ -56,14 +58,19 @@ class _Shape:
     has_rows: bool
 
 
-def resolve(tables: Iterable[Source | tuple[TableSpec, str]], *, allow_repeated_files: bool = False) -> list[RawTable]:
+def resolve(
+    tables: Iterable[Source | tuple[TableSpec, str]],
+    *,
+    allow_repeated_files: bool = False,
+    spark: SparkSession | None = None,
+) -> list[RawTable]:
     """Find the files of each table and check their columns (docs/contract.md, sections 2 and 9).
 
-    Returns the tables in the order given. Raises InputError listing every missing path, column, wrong type, damaged
-    and repeated file at once.
+    Tables of a catalog are looked up by ``spark``; without a session they are left unchecked. Returns the tables in the
+    order given. Raises InputError listing every missing path, column, wrong type, damaged and repeated file at once.
     """
     found, problems = attempt(
-        [each if isinstance(each, Source) else Source(*each) for each in tables], allow_repeated_files
+        [each if isinstance(each, Source) else Source(*each) for each in tables], allow_repeated_files, spark
     )
     raise_if_any(problems)
     return found
@@ -75,12 +82,35 @@ def raise_if_any(problems: list[str]) -> None:
         raise InputError("the raw data cannot be read:\n" + "\n".join(f"  - {p}" for p in dict.fromkeys(problems)))
 
 
-def attempt(tables: Iterable[Source], allow_repeated_files: bool = False) -> tuple[list[RawTable], list[str]]:
+def attempt(
+    tables: Iterable[Source], allow_repeated_files: bool = False, spark: SparkSession | None = None
+) -> tuple[list[RawTable], list[str]]:
     """``resolve``, but what is wrong is returned next to the tables: one with a problem lacks files."""
     problems: list[str] = []
     unlisted: dict[str, list[str]] = {}
-    found = [_resolve_one(source, allow_repeated_files, problems, unlisted) for source in tables]
+    found = [
+        _look_up(source, spark, problems)
+        if storage.is_table(source.path)
+        else _resolve_one(source, allow_repeated_files, problems, unlisted)
+        for source in tables
+    ]
     return found, problems + by_reason(unlisted)
+
+
+def _look_up(source: Source, spark: SparkSession | None, problems: list[str]) -> RawTable:
+    """A table of a catalog; what is wrong with it goes to ``problems``. Without a session it is left unchecked."""
+    unchecked = RawTable(source.spec, source.path, (), options=source.options)
+    if spark is None:
+        return unchecked
+    try:
+        shape = _keep_needed(source.path, source, table_group(spark, source.path), has_rows=True)
+    except InputError as error:
+        problems.append(f"{error.path} ({source.spec.name}): {error.reason}")
+        return unchecked
+    if isinstance(shape, str) or shape.group is None:
+        problems.append(str(shape))
+        return unchecked
+    return replace(unchecked, groups=(shape.group,))
 
 
 def from_folders(table: RawTable, paths: Iterable[str]) -> RawTable:

@@ -3,12 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pyspark.sql import SparkSession
+
 from blitz.config import FeaturePipeline
 from blitz.config.models import InstoreChannel
 from blitz.errors import InputError
 from blitz.raw.channels import CHANNELS
 from blitz.raw.files import Source, attempt, raise_if_any
-from blitz.raw.mappings import Mappings, load_mappings
+from blitz.raw.mappings import Mappings, load_mappings, read_all
 from blitz.raw.specs import CATEGORIES, CHOICES, CUSTOMER_MAPPING, ORDER_QUERIES, STORE_CODES, STORES
 from blitz.raw.suppression import NOBODY, Suppression
 from blitz.raw.suppression_list import read_suppression
@@ -32,7 +34,7 @@ class RawInputs:
     stores: RawTable
     categories: RawTable
     choices: RawTable
-    small: Mappings
+    small: Mappings | None
     suppression: Suppression = NOBODY
 
     @property
@@ -41,8 +43,15 @@ class RawInputs:
         return next(iter(self.orders))
 
     def mappings(self) -> Mappings:
-        """The small mappings, as they were when the files were found."""
+        """The small mappings, as they were when the files were found. Not for inputs with ``unchecked`` tables."""
+        assert self.small is not None
         return self.small
+
+    def unchecked(self) -> list[RawTable]:
+        """The tables of a catalog that no session has looked at: those of a dry run."""
+        channels = (table for kind in (self.orders, self.lines, self.queries) for table in kind.values())
+        shared = (self.customer_mapping, self.store_codes, self.stores, self.categories, self.choices)
+        return [table for table in (*channels, *shared) if table.is_unchecked]
 
 
 def raw_inputs(
@@ -50,36 +59,45 @@ def raw_inputs(
     channels: Iterable[str],
     allow_repeated_files: bool = False,
     suppression_path: str | None = None,
+    spark: SparkSession | None = None,
 ) -> RawInputs:
-    """Find the files of the channels and of the mappings, check their columns, read the small mappings and the
-    suppression list.
+    """Find the files and tables of the channels and of the mappings, check their columns, read the small mappings and
+    the suppression list.
 
-    Raises InputError listing every missing path, column, wrong type, damaged and repeated file at once.
+    ``spark`` looks up and reads tables of a catalog; without it they stay unchecked. Raises InputError listing every
+    missing path, column, wrong type, damaged and repeated file at once.
     """
     channels = list(channels)
     wanted = {(kind, name): source for name in channels for kind, source in _of_channel(config, name).items()}
     shared = _shared(config)
-    tables, problems = attempt([*wanted.values(), *shared.values()], allow_repeated_files)
+    tables, problems = attempt([*wanted.values(), *shared.values()], allow_repeated_files, spark)
     found = dict(zip(wanted, tables, strict=False))
     per_kind = {
         kind: {name: table for (each, name), table in found.items() if each == kind}
         for kind in ("orders", "lines", "queries")
     }
     mappings = dict(zip(shared, tables[len(wanted) :], strict=True))
-    small, suppression = _read_small(mappings, problems), _read_suppression(suppression_path, problems)
+    small, suppression = _read_small(mappings, problems, spark), _read_suppression(suppression_path, problems)
     raise_if_any(problems)
-    assert small is not None
     orders, lines, queries = per_kind["orders"], per_kind["lines"], per_kind["queries"]
     return RawInputs(orders, lines, queries, **mappings, small=small, suppression=suppression)
 
 
-def _read_small(mappings: dict[str, RawTable], problems: list[str]) -> Mappings | None:
+def raw_paths(config: FeaturePipeline, channels: Iterable[str]) -> list[str]:
+    """The configured paths and tables that ``raw_inputs`` of these channels reads."""
+    of_channels = [source.path for name in channels for source in _of_channel(config, name).values()]
+    return [*of_channels, *(source.path for source in _shared(config).values())]
+
+
+def _read_small(mappings: dict[str, RawTable], problems: list[str], spark: SparkSession | None) -> Mappings | None:
     """The small mappings; None where one of them was not found. What is wrong in them goes to ``problems``."""
-    tables = [mappings[name] for name in _SMALL]
-    if not all(table.groups for table in tables):
-        return None
+    store_codes, stores, categories, choices = tables = [mappings[name] for name in _SMALL]
+    found = [table for table in tables if table.groups]
     try:
-        return load_mappings(*tables)
+        if len(found) == len(tables):
+            return load_mappings(store_codes, stores, categories, choices, spark)
+        read_all(found, spark)  # to say what is wrong in those that are there
+        return None
     except InputError as error:
         problems += str(error).splitlines()
         return None
@@ -124,6 +142,6 @@ def _shared(config: FeaturePipeline) -> dict[str, Source]:
     }
 
 
-def menu_inputs(config: FeaturePipeline) -> Mappings:
+def menu_inputs(config: FeaturePipeline, spark: SparkSession) -> Mappings:
     """The small mappings alone, for a customer job of its own. Raises InputError as ``raw_inputs`` does."""
-    return raw_inputs(config, (), allow_repeated_files=True).mappings()  # no rows of large files are read
+    return raw_inputs(config, (), allow_repeated_files=True, spark=spark).mappings()  # no rows of large files are read

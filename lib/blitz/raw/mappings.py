@@ -3,6 +3,7 @@
 They hold thousands of rows, not millions: every later step gets them as one broadcast table with one row per key.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -27,12 +28,18 @@ class Mappings:
     conflicts: dict[str, int]
 
 
-def load_mappings(store_codes: RawTable, stores: RawTable, categories: RawTable, choices: RawTable) -> Mappings:
-    """Read the four small mapping files and resolve repeated and conflicting keys, the same way every run.
+def load_mappings(
+    store_codes: RawTable,
+    stores: RawTable,
+    categories: RawTable,
+    choices: RawTable,
+    spark: SparkSession | None = None,
+) -> Mappings:
+    """Read the four small mappings and resolve repeated and conflicting keys, the same way every run.
 
-    Raises InputError listing what is wrong with any of the files.
+    ``spark`` reads those that are tables of a catalog. Raises InputError listing what is wrong with any of the files.
     """
-    code_rows, store_rows, category_rows, choice_rows = _read_all(store_codes, stores, categories, choices)
+    code_rows, store_rows, category_rows, choice_rows = read_all((store_codes, stores, categories, choices), spark)
     codes, code_conflicts = _first_per_key(code_rows, "MDS ID")
     per_store, store_conflicts = _first_per_key(store_rows, "Store Code")
     conflicts = {
@@ -43,11 +50,12 @@ def load_mappings(store_codes: RawTable, stores: RawTable, categories: RawTable,
     return Mappings(per_store, codes, category_rows, choice_rows, _menu(category_rows), conflicts)
 
 
-def _read_all(*tables: RawTable) -> list[pd.DataFrame]:
+def read_all(tables: Iterable[RawTable], spark: SparkSession | None = None) -> list[pd.DataFrame]:
+    """The rows of small mappings, see ``read_small``. Raises InputError listing what is wrong with any of them."""
     frames, problems = [], []
     for table in tables:
         try:
-            frames.append(read_small(table))
+            frames.append(read_small(table, spark))
         except InputError as error:
             problems.append(str(error))
     if problems:

@@ -1,4 +1,4 @@
-"""Raw files to DataFrames of raw cells, for each engine: the only module that knows how an engine reads them.
+"""Raw files and tables to DataFrames of raw cells: the only module that knows how an engine reads them.
 
 Spark reads all formats itself. Sail 0.7 reads Parquet itself; it has no reader for CSV lines with too many or too few
 values and does not say from which file a row comes. For these there is sail_sources.py.
@@ -12,6 +12,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from blitz import storage
+from blitz.raw import catalog_tables
 from blitz.raw.csv_cells import FILE, cell_names
 from blitz.raw.tables import FileGroup, RawColumn
 from blitz.spark.columns import quoted, quoted_col
@@ -49,6 +50,9 @@ def cell_of(column: RawColumn) -> Column:
 
 
 def _read_with_spark(spark: SparkSession, group: FileGroup, file: FileColumn | None) -> RawCells:
+    if group.format == catalog_tables.FORMAT:
+        rows = catalog_tables.table_rows(spark, group)
+        return RawCells(rows.withColumn(FILE, F.lit(group.paths[0])) if file else rows, group)
     if group.format == "parquet":
         frame = read_parquet(spark, group.paths, _ddl(group))
     else:

@@ -14,13 +14,15 @@ from dataclasses import dataclass, replace
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyspark.sql import SparkSession
 
 from blitz import storage
 from blitz.errors import InputError
 from blitz.raw import values
+from blitz.raw.catalog_tables import text_rows
 from blitz.raw.headers import Header, decoded, header_of, is_csv, match_columns
 from blitz.raw.specs import Field, Kind, TableSpec
-from blitz.raw.tables import RawTable
+from blitz.raw.tables import FileGroup, RawTable
 
 _MOST_NAMED = 5  # lines that one message names
 
@@ -38,15 +40,26 @@ class _FileError(Exception):
     """What is wrong with one file."""
 
 
-def read_small(table: RawTable) -> pd.DataFrame:
-    """The rows of a small mapping file: text columns, None where a value is missing.
+def read_small(table: RawTable, spark: SparkSession | None = None) -> pd.DataFrame:
+    """The rows of a small mapping file: text columns, None where one is missing; ``spark`` reads tables of a catalog.
 
     Codes are without a trailing ``.0``; ids are digits without leading zeros (None where they are not a whole number)
     and numbers floats, so that equal values are equal. Raises InputError naming the file, and the line where it can.
     """
     parts = [_read(info.path, table.spec) for info in table.files]
+    if spark is not None and storage.is_table(table.path):
+        parts = [_read_table(spark, group, table) for group in table.groups]
     names = [field.name for field in table.spec.fields]
     return pd.concat([pd.DataFrame(part, columns=names, dtype=object) for part in parts], ignore_index=True)
+
+
+def _read_table(spark: SparkSession, group: FileGroup, table: RawTable) -> list[list[object]]:
+    """The typed rows of a table of a catalog, one value per field of the spec."""
+    problems: list[str] = []
+    lines = (_Line(None, cells) for cells in text_rows(spark, group))
+    rows = [_typed(line, table.spec.fields, problems) for line in lines]
+    _raise_if_any(problems, table.path, table.spec)
+    return rows
 
 
 def _read(path: str, spec: TableSpec) -> list[list[object]]:
@@ -62,10 +75,14 @@ def _read(path: str, spec: TableSpec) -> list[list[object]]:
         kind = "CSV" if is_csv(path) else "Parquet"
         reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise InputError(f"{path}: cannot be read as {kind}: {reason}; write it again, in UTF-8") from error
+    _raise_if_any(problems, path, spec)
+    return rows
+
+
+def _raise_if_any(problems: Sequence[str], path: str, spec: TableSpec) -> None:
     if problems:
         more = f"; and {len(problems) - _MOST_NAMED} more" if len(problems) > _MOST_NAMED else ""
         raise InputError(f"{path} ({spec.name}): " + "; ".join(problems[:_MOST_NAMED]) + more)
-    return rows
 
 
 def _typed(line: _Line, fields: Sequence[Field], problems: list[str]) -> list[object]:

@@ -37,7 +37,7 @@ class RawColumn:
 
 @dataclass(frozen=True)
 class FileGroup:
-    """Files of one table that can be read with one schema.
+    """Files of one table that can be read with one schema, or a table of a catalog (``format`` is ``table``).
 
     Of CSV files, ``width`` is the number of columns in the header, ``separator`` is between them, and ``multi_line``
     says that a record may go on in the next line inside quotes.
@@ -83,6 +83,11 @@ class RawTable:
     def is_csv(self) -> bool:
         """Whether any of its files is CSV."""
         return any(group.format == "csv" for group in self.groups)
+
+    @property
+    def is_unchecked(self) -> bool:
+        """Whether it is a table of a catalog that no session has looked at."""
+        return storage.is_table(self.path) and not self.groups
 
     def only(self, paths: Collection[str]) -> "RawTable":
         """Some files of the table, to be read with the types of all."""

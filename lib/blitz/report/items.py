@@ -10,6 +10,7 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from blitz import storage
 from blitz.config import FeaturePipeline
 from blitz.raw.channels import CHANNELS
 from blitz.raw.files import Source, resolve
@@ -37,11 +38,12 @@ def unmapped_items(spark: SparkSession, config: FeaturePipeline, most_bytes: int
         for name, channel in CHANNELS.items()
     ]
     # Whether a file may be there twice was decided before the run.
-    tables = dict(zip(CHANNELS, resolve(sources, allow_repeated_files=True), strict=True))
+    tables = dict(zip(CHANNELS, resolve(sources, allow_repeated_files=True, spark=spark), strict=True))
     size = sum(info.size for table in tables.values() for info in table.files)
-    if most_bytes is not None and size > most_bytes:
+    has_tables = any(storage.is_table(source.path) for source in sources)  # of a catalog: nobody knows their size
+    if most_bytes is not None and (size > most_bytes or has_tables):
         return {"bytes": size, "rows": None}
-    mappings = menu_inputs(config)
+    mappings = menu_inputs(config, spark)
     frames = [
         _of_channel(spark, name, table, category_table(spark, mappings, CHANNELS[name]), config.common.timezone)
         for name, table in tables.items()

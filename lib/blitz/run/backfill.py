@@ -203,7 +203,7 @@ def backfill(
     """
     require_own_places(configs, ready.steps)
     for config in configs:
-        check_published_inputs(config, ready.steps)
+        check_published_inputs(config, ready.steps, spark)
     folder = f"{scratch.rstrip('/')}/{run_id}" if scratch else scratch_path(configs[0], run_id)
     done: dict[date, list[StepResult]] = {}
     try:

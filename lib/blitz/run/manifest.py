@@ -120,6 +120,7 @@ def manifest(
                 "rows": result.output.rows,
                 "files": result.output.files,
                 "bytes": result.output.bytes,
+                **({"version": result.output.version} if result.output.version else {}),
                 "seconds": round(result.seconds, 3),
                 "accounts": [account.as_json() for account in result.accounts],
                 "quarantine": result.quarantine,

@@ -13,7 +13,7 @@ from blitz.storage.facade import (
     s3_files,
     write_bytes,
 )
-from blitz.storage.paths import is_local, is_s3, local_path, scheme_of, spark_path
+from blitz.storage.paths import is_local, is_s3, is_table, local_path, scheme_of, spark_path
 
 __all__ = [
     "FileInfo",
@@ -24,6 +24,7 @@ __all__ = [
     "is_local",
     "is_reachable",
     "is_s3",
+    "is_table",
     "list_files",
     "local_path",
     "open_input",

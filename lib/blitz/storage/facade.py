@@ -15,9 +15,10 @@ import os
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from blitz.errors import InputError
 from blitz.storage.base import Backend, FileInfo
 from blitz.storage.local import LocalFiles
-from blitz.storage.paths import is_local, is_s3
+from blitz.storage.paths import is_local, is_s3, is_table
 
 if TYPE_CHECKING:
     from blitz.storage.s3 import S3Files
@@ -116,6 +117,8 @@ def _backend(path: str) -> Backend:
         return LocalFiles()
     if is_s3(path):
         return s3_files()
+    if is_table(path):
+        raise InputError("a table of a catalog, where a file or folder is needed", path=path)
     from blitz.storage.hadoop import HadoopFiles  # Spark Connect clients come without py4j
 
     return HadoopFiles()

@@ -4,7 +4,8 @@ import os
 import re
 
 GLOB_CHARS = frozenset("*?[{")
-SCHEMES = ("s3", "s3a", "dbfs", "file", "hdfs", "abfss", "gs")
+SCHEMES = ("s3", "s3a", "dbfs", "file", "hdfs", "abfss", "gs", "table")
+TABLE = "table:"  # what the name of a table of a catalog begins with; see blitz.catalog
 BUCKET_SCHEMES = frozenset({"s3", "s3a", "abfss", "gs"})
 _LOCAL_SCHEMES = frozenset({"", "file", "dbfs"})
 _S3_SCHEMES = frozenset({"s3", "s3a"})
@@ -31,6 +32,11 @@ def is_local(path: str) -> bool:
 def is_s3(path: str) -> bool:
     """Whether the path is in an S3 bucket."""
     return scheme_of(path) in _S3_SCHEMES
+
+
+def is_table(path: str) -> bool:
+    """Whether this is no path but the name of a table of a catalog, such as ``table:catalog.schema.name``."""
+    return path.startswith(TABLE)
 
 
 def local_path(path: str) -> str:

@@ -1,0 +1,312 @@
+"""Publish a table of a catalog: each run is one commit of the catalog itself (docs/contract.md, section 10).
+
+There are no locks, journals or files of ours: the catalog decides which commit wins, and keeps the version before. An
+existing table is never dropped. Readers of the table do not see what is staged:
+
+| table | staged as | ``commit`` |
+|---|---|---|
+| Iceberg, with the columns that it has | a branch of the table | main moves to the branch; nothing is written again |
+| Iceberg with other columns, Delta, a new table | ``NAME__blitz_staging``, next to it | writes the rows to the table |
+
+Where a run died, Iceberg's snapshot expiry releases the branch after two days, and the next run replaces the staging
+table. Commits of others while a run computes, but for maintenance, stop it: of two runs at once, one fails.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from pyspark.sql import DataFrame, SparkSession
+
+from blitz.catalog.names import TableName, table_name
+from blitz.catalog.tables import TableState, state_of, translate_errors
+from blitz.errors import PublishError
+from blitz.publish.base import Published
+from blitz.publish.catalog_formats import FORMATS, ICEBERG, CatalogFormat, own_format, with_comments
+from blitz.publish.delta import translate_delta_errors
+
+STAGING = "__blitz_staging"
+_CONFLICT = (
+    "Cannot fast-forward",
+    "CommitFailedException",
+    "Concurrent",
+    "DELTA_METADATA_CHANGED",
+    "MetadataChangedException",
+    "ALREADY_EXISTS",
+    "AlreadyExistsException",
+)
+CommentOf = Callable[[str], str | None]  # the comment of a column, None where it has none
+_log = logging.getLogger(__name__)
+
+
+def no_comment(_: str) -> None:
+    """No column has a comment."""
+
+
+class CatalogOutput:
+    """A table of a catalog that is being published; made by ``publishing_table``, with its arguments."""
+
+    def __init__(self, path: str, fmt: str, run_id: str, is_checked: bool, comment_of: CommentOf) -> None:
+        self._path, self._fmt, self._run_id = path, fmt, run_id
+        self._is_checked, self._comment_of = is_checked, comment_of
+        self._staged: _Staged | None = None
+
+    def stage(self, df: DataFrame) -> Published:
+        """Write the rows where no reader of the table sees them; returns how many there are.
+
+        Raises PublishError where the table cannot be replaced in one commit.
+        """
+        with _translated(df.sparkSession, self._path):
+            target = _target(df.sparkSession, self._path, self._fmt, self._comment_of)
+            if not self._is_checked:
+                staged: _Staged = _Published(target)
+            elif target.has_branches(df):
+                staged = _Branch(target, f"blitz_{self._run_id.replace('-', '_')}")
+            else:
+                staged = _StagingTable(target)
+            self._staged = staged  # what a write that fails has left is discarded, too
+            return staged.write(df)
+
+    def rows(self) -> DataFrame:
+        """The staged rows, as ``commit`` publishes them. PublishError where nothing was staged."""
+        return self._require_staged().rows()
+
+    def commit(self) -> Published:
+        """Make the staged rows the table, in one commit. Raises PublishError where another run was faster."""
+        staged = self._require_staged()
+        with _translated(staged.target.spark, self._path):
+            return staged.commit()
+
+    def discard(self) -> None:
+        """Remove what was staged; an error is only logged, since readers do not see what stays."""
+        if self._staged is None:
+            return
+        try:
+            self._staged.discard()
+        except Exception as error:  # the classes differ by catalog
+            _log.warning("%s: could not remove what was staged: %s", self._path, str(error).splitlines()[0])
+
+    def _require_staged(self) -> "_Staged":
+        if self._staged is None:
+            raise PublishError("nothing was staged, nothing was published", path=self._path)
+        return self._staged
+
+
+@contextmanager
+def publishing_table(
+    path: str, *, fmt: str, run_id: str, is_checked: bool, comment_of: CommentOf = no_comment
+) -> Iterator[CatalogOutput]:
+    """Publish a table of a catalog: ``stage``, check, ``commit``; a block that does not commit leaves the table.
+
+    Args:
+        path: ``table:catalog.schema.name``.
+        fmt: ``run.format``; ``parquet`` leaves the format to the catalog.
+        run_id: part of the name of the branch.
+        is_checked: whether the block does anything between ``stage`` and ``commit``; otherwise ``stage`` commits.
+        comment_of: the column comments of a new table, and of new columns.
+    """
+    output = CatalogOutput(path, fmt, run_id, is_checked, comment_of)
+    try:
+        yield output
+    finally:
+        output.discard()
+
+
+@dataclass(frozen=True)
+class _Target:
+    """The table to be published, as it was when the rows were staged; ``before`` is None where there was none."""
+
+    spark: SparkSession
+    path: str
+    format: CatalogFormat
+    before: TableState | None
+    version: str | None
+    comment_of: CommentOf
+
+    @property
+    def name(self) -> TableName:
+        return table_name(self.path)
+
+    def has_branches(self, df: DataFrame) -> bool:
+        """Whether the rows can be staged on a branch, which has the columns of the table."""
+        if self.before is None or self.format is not ICEBERG or not ICEBERG.has_branches(self.spark):
+            return False
+        return self.format.fits(self.before, df)
+
+    def replace(self, df: DataFrame) -> Published:
+        """Make the rows the table, in one commit; columns that it has keep their comments."""
+        target = self.name.sql
+        comments = {name: text for name in df.columns if (text := self.comment_of(name))}
+        if self.before is None:
+            self.format.create(with_comments(df, comments), target)
+        elif self.format.fits(self.before, df):
+            self.format.overwrite(df, target)
+        else:
+            self.format.replace(with_comments(df, {**comments, **self.before.comments}), target)
+        return self.format.published(self.spark, target, self.path)
+
+    def is_unchanged(self) -> bool:
+        """Whether nobody committed since the rows were staged."""
+        return self.before is not None and self.format.version(self.spark, self.name.sql) == self.version
+
+    def refuse_changes(self) -> None:
+        """Raise PublishError where others changed rows since the rows were staged."""
+        if self.before is not None:
+            found = self.format.changes_after(self.spark, self.name.sql, self.version)
+        else:
+            found = ["CREATE"] if state_of(self.spark, self.path) else []
+        if found:
+            raise _conflict(self.path, f" ({', '.join(found)})")
+
+
+class _Staged(Protocol):
+    """Rows on their way to the table."""
+
+    target: _Target
+
+    def write(self, df: DataFrame) -> Published: ...
+    def rows(self) -> DataFrame: ...
+    def commit(self) -> Published: ...
+    def discard(self) -> None: ...
+
+
+@dataclass
+class _Published:
+    """Rows that nobody checks: written to the table itself."""
+
+    target: _Target
+    _published: Published | None = None
+
+    def write(self, df: DataFrame) -> Published:
+        self._published = self.target.replace(df)
+        return self._published
+
+    def rows(self) -> DataFrame:
+        return self.target.spark.table(self.target.name.sql)
+
+    def commit(self) -> Published:
+        assert self._published is not None
+        return self._published
+
+    def discard(self) -> None:
+        """There is nothing to remove."""
+
+
+@dataclass
+class _Branch:
+    """Rows on a branch of an Iceberg table, which begins where main is."""
+
+    target: _Target
+    branch: str
+
+    def write(self, df: DataFrame) -> Published:
+        target = self.target
+        target.spark.sql(f"ALTER TABLE {target.name.sql} CREATE BRANCH {self.branch} RETAIN 2 DAYS")
+        target.format.overwrite(df, self._table)
+        return target.format.published(target.spark, target.name.sql, target.path, self.branch)
+
+    def rows(self) -> DataFrame:
+        return self.target.spark.table(self._table)
+
+    def commit(self) -> Published:
+        target = self.target
+        if not target.is_unchanged():  # by a compaction, which the branch does not have
+            target.refuse_changes()
+            return target.replace(self.rows())
+        ICEBERG.fast_forward(target.spark, target.name, self.branch)
+        return target.format.published(target.spark, target.name.sql, target.path)
+
+    def discard(self) -> None:
+        self.target.spark.sql(f"ALTER TABLE {self.target.name.sql} DROP BRANCH IF EXISTS {self.branch}")
+
+    @property
+    def _table(self) -> str:
+        return f"{self.target.name.sql}.branch_{self.branch}"
+
+
+@dataclass
+class _StagingTable:
+    """Rows in a table next to the target. ``version``: of this run's rows in it."""
+
+    target: _Target
+    version: str | None = None
+
+    def write(self, df: DataFrame) -> Published:
+        spark, table = self.target.spark, self._table
+        spark.sql(f"DROP TABLE IF EXISTS {table}")  # of a run that died
+        self.target.format.create(df, table)
+        published = self.target.format.published(spark, table, self.target.path)
+        self.version = published.version
+        return replace(published, version=None)
+
+    def rows(self) -> DataFrame:
+        return self.target.spark.table(self._table)
+
+    def commit(self) -> Published:
+        self.target.refuse_changes()
+        self._refuse_other_rows()
+        return self.target.replace(self.rows())
+
+    def discard(self) -> None:
+        self.target.spark.sql(f"DROP TABLE IF EXISTS {self._table}")
+
+    def _refuse_other_rows(self) -> None:
+        """Raise PublishError where another run staged its rows in the same table."""
+        spark, path = self.target.spark, str(table_name(self.target.path).next_to(self._name.table))
+        if state_of(spark, path) is None or self.target.format.version(spark, self._table) != self.version:
+            raise _conflict(self.target.path, f": {path} is another run's")
+
+    @property
+    def _name(self) -> TableName:
+        return self.target.name.next_to(self.target.name.table + STAGING)
+
+    @property
+    def _table(self) -> str:
+        return self._name.sql
+
+
+def _target(spark: SparkSession, path: str, fmt: str, comment_of: CommentOf) -> _Target:
+    """The table as it is now. Raises PublishError where it cannot be replaced in one commit."""
+    before, wanted = state_of(spark, path), None if fmt == "parquet" else fmt
+    if before and before.kind == "VIEW":
+        raise PublishError("is a view; an output must be a table", path=path)
+    found = before.provider if before else wanted or own_format(spark, table_name(path))
+    if found is None:
+        raise PublishError(
+            "a new table of this catalog would be of plain files, which cannot be replaced in one commit; set "
+            "run.format to delta or iceberg",
+            path=path,
+        )
+    if found not in FORMATS:
+        raise PublishError(
+            f"is a table of the format {found}, which cannot be replaced in one commit; drop or rename it, and set "
+            "run.format to delta or iceberg",
+            path=path,
+        )
+    if wanted not in (None, found):
+        raise PublishError(f"run.format is {wanted}, but the table is {found}; change one of the two", path=path)
+    version = FORMATS[found].version(spark, table_name(path).sql) if before else None
+    return _Target(spark, path, FORMATS[found], before, version, comment_of)
+
+
+@contextmanager
+def _translated(spark: SparkSession, path: str) -> Iterator[None]:
+    """Say in one line that another run was faster, or that catalog, schema or format are not there."""
+    try:
+        with translate_errors(spark, path), translate_delta_errors(path):
+            yield
+    except PublishError:
+        raise
+    except Exception as error:
+        if any(sign in str(error) for sign in _CONFLICT):
+            raise _conflict(path, "") from error
+        raise
+
+
+def _conflict(path: str, detail: str) -> PublishError:
+    return PublishError(
+        f"another run has published here while this one computed{detail}; its rows stay. Run again, one run at a time",
+        path=path,
+    )
