@@ -54,20 +54,12 @@ def state_of(spark: SparkSession, path: str) -> TableState | None:
     """The table as it is now; None where there is none, also where its schema is missing."""
     name = table_name(path)
     with translate_errors(spark, path):
-        try:
-            described = spark.sql(f"DESCRIBE TABLE EXTENDED {name.sql}").collect()
-            schema = spark.table(name.sql).schema
-        except Exception as error:
-            if is_missing(error):
-                return None
-            raise
+        if not spark.catalog.tableExists(name.sql):
+            return None
+        described = spark.sql(f"DESCRIBE TABLE EXTENDED {name.sql}").collect()
+        schema = spark.table(name.sql).schema
     details = {row["col_name"]: row["data_type"] for row in described}  # those of the table come after its columns
     return TableState(details.get("Type", "").upper(), details.get("Provider", "").lower(), schema)
-
-
-def is_missing(error: Exception) -> bool:
-    """Whether an error says that a table, or its schema, does not exist."""
-    return bool(_NO_TABLE.search(str(error)) or _NO_SCHEMA.search(str(error)))
 
 
 def catalog_of(spark: SparkSession, name: TableName) -> str:
