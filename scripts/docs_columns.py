@@ -1,7 +1,8 @@
 """Write the column tables of docs/data.md: inputs from blitz.tables, outputs from the schemas that a run published.
 
 Run by ``make docs`` on a small sample of its own; a test fails where the page is not what this writes. A column without
-a meaning in docs_meanings.py, or a meaning without a column, is an error: whoever adds a column says what it is.
+a meaning in docs_meanings.py or blitz.pipelines.meanings, or a meaning without a column, is an error: whoever adds a
+column says what it is.
 """
 
 import json
@@ -18,10 +19,11 @@ sys.path.insert(0, str(CHECKOUT / "lib"))
 import pyarrow.parquet as pq  # noqa: E402
 from pyspark.sql.pandas.types import from_arrow_schema  # noqa: E402
 
+from blitz.pipelines.meanings import FAMILIES  # noqa: E402
 from blitz.raw import specs as tables  # noqa: E402
 from blitz.raw.channels import CHANNELS  # noqa: E402
 from blitz.raw.specs import Kind, TableSpec  # noqa: E402
-from docs_meanings import FAMILIES, INPUTS, RAW  # noqa: E402
+from docs_meanings import INPUTS, RAW  # noqa: E402
 
 PAGE = CHECKOUT / "docs/data.md"
 READ_AS = {
@@ -81,12 +83,12 @@ def output_part(step: str, schema: Mapping[str, str]) -> str:
     for pattern, shown, unit, meaning in FAMILIES[step]:
         found = [name for name in left if re.fullmatch(pattern, name)]
         if not found:
-            raise SystemExit(f"scripts/docs_meanings.py: {step}: no column is {pattern!r}; take it out")
+            raise SystemExit(f"lib/blitz/pipelines/meanings.py: {step}: no column is {pattern!r}; take it out")
         kinds = dict.fromkeys(left.pop(name) for name in found)
         label = f"`{shown or found[0]}`" + (f" ({len(found)})" if len(found) > 1 else "")
         rows.append((label, f"`{'`, `'.join(kinds)}`", unit, meaning))
     if left:
-        raise SystemExit(f"scripts/docs_meanings.py: {step}: say what these columns are: {', '.join(left)}")
+        raise SystemExit(f"lib/blitz/pipelines/meanings.py: {step}: say what these columns are: {', '.join(left)}")
     text = table(("Column", "Type", "Unit", "Meaning"), rows)
     if len(rows) == len(schema):
         return text

@@ -11,6 +11,7 @@ from blitz.config import ConfigSource, FeaturePipeline, config_of
 from blitz.config.models import Customer
 from blitz.features.customers import CustomerSettings, customer_accounts, customer_features
 from blitz.pipelines.context import RunContext, StepResult, session_of
+from blitz.pipelines.meanings import comment_of
 from blitz.pipelines.outputs import StagedStep
 from blitz.publish.tables import Output, publishing, read_output
 from blitz.raw.channels import CHANNELS
@@ -65,7 +66,13 @@ class CustomerFeaturePipeline:
     def publishing(self) -> AbstractContextManager[Output]:
         """Start a publication of the output. Raises PublishError where the output cannot be replaced."""
         path, context = self.config.customer.output_path, self.context
-        return publishing(path, fmt=context.format, run_id=context.run_id, is_checked=self._gate is not None)
+        return publishing(
+            path,
+            fmt=context.format,
+            run_id=context.run_id,
+            is_checked=self._gate is not None,
+            comment_of=comment_of("customers"),
+        )
 
     def stage(self, output: Output) -> StagedStep:
         """Compute the customer features, stage them in a publication of the output, and check them.

@@ -100,7 +100,9 @@ class OrderFeaturePipeline:
         self.context = context or RunContext.of(whole)
         self._inputs = inputs
         self._reader = reader
-        self._publisher = publisher or TablePublisher(self.output_path, self.context.format, self.context.run_id)
+        self._publisher = publisher or TablePublisher(
+            self.output_path, self.context.format, self.context.run_id, channel
+        )
         self._users = users or self._published_users
         self._quarantine_name = quarantine_name or channel
         self._gate = gate

@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from blitz.pipelines.meanings import comment_of
 from blitz.publish.tables import Format, Output, publishing
 
 
@@ -20,12 +21,13 @@ class Publisher(Protocol):
 
 @dataclass(frozen=True)
 class TablePublisher:
-    """Replaces the output at ``path`` by one table."""
+    """Replaces the output at ``path``, the order features of ``channel``, by one table."""
 
     path: str
     format: Format
     run_id: str
+    channel: str
 
     def publishing(self) -> AbstractContextManager[Output]:
         """Start a publication of the whole table; see ``blitz.publish.tables.publishing``."""
-        return publishing(self.path, fmt=self.format, run_id=self.run_id)
+        return publishing(self.path, fmt=self.format, run_id=self.run_id, comment_of=comment_of(self.channel))

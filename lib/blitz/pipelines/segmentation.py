@@ -10,6 +10,7 @@ from blitz.accounts import RowMetrics
 from blitz.config import ConfigSource, Segmentation, config_of
 from blitz.features.scores import COLUMNS as SCORE_COLUMNS
 from blitz.pipelines.context import RunContext, StepResult, session_of
+from blitz.pipelines.meanings import comment_of
 from blitz.pipelines.models import load_payloads
 from blitz.publish.tables import Published, publish, read_output
 from blitz.segmentation import microsegments, segments
@@ -130,7 +131,7 @@ class SegmentRunner:
         """Publish ``algonomy_id`` and ``Segment`` at ``path``, by default at ``output_segments_path``."""
         rows = df.select(self.id_col, "Segment")
         target = path or self.config.output_segments_path
-        return publish(rows, target, fmt=self.context.format, run_id=self.context.run_id)
+        return self._publish("segments", rows, target)
 
     def publish_segments(self) -> StepResult:
         """Publish what ``run_rule_pipeline`` returns; the result has the account of the customers and, per band, the
@@ -146,6 +147,10 @@ class SegmentRunner:
             time.monotonic() - started,
             details={"bands": segments.band_tables(self.rules, metrics)},
         )
+
+    def _publish(self, step: str, rows: DataFrame, path: str) -> Published:
+        fmt, run_id = self.context.format, self.context.run_id
+        return publish(rows, path, fmt=fmt, run_id=run_id, comment_of=comment_of(step))
 
     def load_payloads(self) -> Mapping[str, Payload]:
         """The models of the enabled plan items by model key: those given at construction, else read now.
@@ -208,7 +213,7 @@ class SegmentRunner:
         clusters = {item.name: int(item.kmeans.n_clusters) for item in plan}
         observed = metrics.observe(scored, microsegments.cluster_metrics(clusters))
         path = self.config.output_microsegments_path
-        output = publish(observed, path, fmt=self.context.format, run_id=self.context.run_id)
+        output = self._publish("microsegments", observed, path)
         return StepResult(
             "microsegments",
             output,
