@@ -17,9 +17,8 @@ from blitz import storage
 from blitz.accounts import READ, RowMetrics, each_row
 from blitz.config import Config
 from blitz.errors import ConfigError, PublishError
-from blitz.pipelines.context import new_run_id
+from blitz.pipelines.context import new_run_id, read_published
 from blitz.publish.files import publishing_files
-from blitz.publish.tables import read_output
 from blitz.segmentation.segments import ID_COLUMN
 from blitz.storage.frames import write_lists
 
@@ -106,9 +105,9 @@ def export(config: Config, spark: SparkSession, kind: str, out: str, max_rows: i
     contains other files; then nothing is written.
     """
     _refuse_outputs(config, out)
-    body, fmt = config.segmentation, config.run.format
-    segments = read_output(spark, body.output_segments_path, fmt)
-    microsegments = read_output(spark, body.output_microsegments_path, fmt)
+    body = config.segmentation
+    segments = read_published(spark, body.output_segments_path, config)
+    microsegments = read_published(spark, body.output_microsegments_path, config)
     source = segments if kind == "segment" else microsegments
     with publishing_files(out, run_id=new_run_id()) as staged:
         _refuse_other_files(out, kind)

@@ -3,8 +3,6 @@
 Not collected by itself: ``tests/crash/test_catalogs.py`` runs it.
 """
 
-import os
-import sys
 import uuid
 from collections.abc import Iterator
 
@@ -14,19 +12,14 @@ from pyspark.sql import functions as F
 
 from blitz.errors import InputError, PublishError
 from blitz.publish.tables import Format, Published, publish, publishing, read_output
-from catalogs import catalog_conf
-from job_runs import QUICK
+from catalogs import catalog_session, sql_of
 
 Rows = dict[str, int]
 
 
 @pytest.fixture(scope="module")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    conf = QUICK | catalog_conf(str(tmp_path_factory.mktemp("catalogs")))
-    conf |= {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false", "spark.log.level": "OFF"}
-    os.environ["PYSPARK_PYTHON"] = sys.executable
-    session = SparkSession.builder.config(map=conf).master("local[2]").getOrCreate()
-    session.sql("CREATE SCHEMA spark_catalog.db")
+    session = catalog_session(str(tmp_path_factory.mktemp("catalogs")))
     yield session
     session.stop()
 
@@ -56,10 +49,6 @@ def wider(df: DataFrame) -> DataFrame:
 def failing(df: DataFrame) -> DataFrame:
     """Rows of which the last cannot be computed."""
     return df.withColumn("id", F.expr("if(id < 29, id, raise_error('no such row'))"))
-
-
-def sql_of(path: str) -> str:
-    return path.removeprefix("table:")
 
 
 def tags(df: DataFrame) -> Rows:

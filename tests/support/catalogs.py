@@ -1,12 +1,34 @@
 """Catalogs on local disk for tests: Iceberg's Hadoop catalog ``ice``, and Delta in ``spark_catalog``."""
 
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
 import pyspark
+from pyspark.sql import SparkSession
+
+import compare
+from blitz.storage import list_files
+from job_runs import QUICK
 
 _SPARK = ".".join(pyspark.__version__.split(".")[:2])
 PACKAGES = {
     "4.0": ("org.apache.iceberg:iceberg-spark-runtime-4.0_2.13:1.10.1", "io.delta:delta-spark_2.13:4.0.1"),
     "3.5": ("org.apache.iceberg:iceberg-spark-runtime-3.5_2.12:1.10.1", "io.delta:delta-spark_2.12:3.3.3"),
 }[_SPARK]
+SCHEMAS = {"iceberg": "ice.db", "delta": "spark_catalog.db"}
+_FOLDERS = {  # the raw tables of the sample: key of the config, name of the table
+    "orders_data_path": "orders",
+    "order_items_data_path": "lines",
+    "orderqueries_path": "queries",
+    "orders_file_pattern": "orders",
+    "order_items_file_pattern": "lines",
+}
+_MAPPINGS = ("mapping_file", "store_mds_dsr_path", "store_master_path", "categories_path", "clear_master_path")
 
 
 def catalog_conf(folder: str) -> dict[str, str]:
@@ -22,3 +44,73 @@ def catalog_conf(folder: str) -> dict[str, str]:
         "spark.sql.warehouse.dir": f"{folder}/warehouse",
         "spark.databricks.delta.snapshotPartitions": "2",
     }
+
+
+def catalog_session(folder: str) -> SparkSession:
+    """A session with both catalogs, and the schema ``db`` in each."""
+    conf = QUICK | catalog_conf(folder)
+    conf |= {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false", "spark.log.level": "OFF"}
+    session = SparkSession.builder.config(map=conf).master("local[2]").getOrCreate()
+    for schema in SCHEMAS.values():
+        session.sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+    return session
+
+
+def sql_of(path: str) -> str:
+    """The name in ``table:…``."""
+    return path.removeprefix("table:")
+
+
+def in_catalog(spark: SparkSession, config: dict[str, Any], fmt: str, manifest: Path) -> dict[str, Any]:
+    """The config with all inputs as tables of a catalog, which get the rows of its files, and all outputs as well.
+
+    CSV files become tables of text, Parquet files keep their types.
+    """
+    body = copy.deepcopy(config)
+    features, segmentation, schema = body["feature_pipeline"], body["segmentation"], SCHEMAS[fmt]
+    for name, section in features.items():
+        for key, table in _FOLDERS.items():
+            if section.get(key):
+                section[key] = _loaded(spark, section[key], f"{schema}.{name}_{table}", fmt)
+        if "output_path" in section:
+            section["output_path"] = f"table:{schema}.out_{name}"
+    for key in _MAPPINGS:
+        features["common"][key] = _loaded(spark, features["common"][key], f"{schema}.{key}", fmt)
+    segmentation["output_segments_path"] = f"table:{schema}.out_segments"
+    segmentation["output_microsegments_path"] = f"table:{schema}.out_microsegments"
+    segmentation.pop("input_path", None)
+    body["run"] |= {"engine": "spark", "format": fmt, "manifest_path": str(manifest)}
+    return body
+
+
+def _loaded(spark: SparkSession, path: str, table: str, fmt: str) -> str:
+    """Make a table of the files at a path, and return its name as a config has it."""
+    rows = pa.concat_tables([_read(info.path) for info in list_files(path)], promote_options="permissive")
+    times = [
+        pa.field(f.name, pa.timestamp("us", f.type.tz)) if pa.types.is_timestamp(f.type) else f for f in rows.schema
+    ]
+    frame = spark.createDataFrame(rows.cast(pa.schema(times), safe=False).to_pandas())
+    writer = frame.writeTo(table).using(fmt)
+    writer.tableProperty("delta.columnMapping.mode", "name").create()
+    return f"table:{table}"
+
+
+def _read(path: str) -> pa.Table:
+    if path.endswith(".parquet"):
+        return pq.read_table(path)
+    names = pa_csv.open_csv(path).schema.names
+    return pa_csv.read_csv(path, convert_options=pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())))
+
+
+def outputs_as_files(spark: SparkSession, body: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The config with copies of its output tables as Parquet, for what compares files."""
+    found = json.loads(json.dumps(body))
+    features, segmentation = found["feature_pipeline"], found["segmentation"]
+    for step, path in compare.output_paths(body).items():
+        spark.table(sql_of(path)).write.mode("overwrite").parquet(f"{folder}/{step}")
+    for name, section in features.items():
+        if "output_path" in section:
+            section["output_path"] = f"{folder}/{'customers' if name == 'customer' else name}"
+    segmentation["output_segments_path"] = f"{folder}/segments"
+    segmentation["output_microsegments_path"] = f"{folder}/microsegments"
+    return found

@@ -50,7 +50,7 @@ def table_name(path: str) -> TableName:
 def sibling(path: str, name: str) -> str:
     """The output ``name`` next to the output at ``path``: in its folder, or in its schema of a catalog."""
     if is_table(path):
-        return str(table_name(path).next_to(re.sub(r"\W", "_", name.removesuffix(".parquet"))))
+        return f"{path.rpartition('.')[0]}.{name.removesuffix('.parquet')}"
     folder, slash, _ = path.rstrip("/").rpartition("/")
     return f"{folder}{slash}{name}"
 

@@ -8,6 +8,7 @@ from blitz.cli.logs import log_to
 from blitz.config import Config, load_config
 from blitz.config.paths import paths_that_need_spark
 from blitz.errors import ConfigError
+from blitz.pipelines.spelling import with_original_names
 from blitz.run.steps import STEPS
 from blitz.spark.engine import ENGINES, SAIL, chosen_engine
 
@@ -53,6 +54,13 @@ def at_least(least: int) -> Callable[[str], int]:
     return integer
 
 
+def a_path(text: str) -> str:
+    """An argparse type: the path of a file or folder, not a table of a catalog."""
+    if storage.is_table(text):
+        raise argparse.ArgumentTypeError(f"must be a file or folder, not a table of a catalog: {text}")
+    return text
+
+
 def has_config(arguments: argparse.Namespace) -> bool:
     """Whether the arguments name a config."""
     return bool(arguments.conf or arguments.feature_pipeline_config or arguments.segmentation_config)
@@ -65,12 +73,13 @@ def read_config(arguments: argparse.Namespace, as_of: str | None = None) -> Conf
     """
     if not has_config(arguments):
         raise ConfigError(["no config given: --conf PATH, or --feature_pipeline_config P --segmentation_config P"])
-    config = load_config(
+    given = load_config(
         conf=arguments.conf,
         feature_pipeline=arguments.feature_pipeline_config,
         segmentation=arguments.segmentation_config,
         as_of=as_of or getattr(arguments, "as_of", None) or None,  # an empty job parameter means no date
     )
+    config = with_original_names(given)
     engine = chosen_engine(config.run.engine, arguments.engine)
     if engine == SAIL and (beyond := paths_that_need_spark(config)):
         key, path = beyond[0]

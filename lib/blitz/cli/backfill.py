@@ -6,12 +6,12 @@ The outputs of each date are the same as those of a run as of that date.
 import argparse
 
 from blitz.cli import console
-from blitz.cli.arguments import add_config_arguments, add_dry_run, apply_runtime_settings, read_config
+from blitz.cli.arguments import a_path, add_config_arguments, add_dry_run, apply_runtime_settings, read_config
 from blitz.cli.command import Command
 from blitz.cli.sessions import session_for
 from blitz.pipelines.context import new_run_id
-from blitz.run.backfill import STRIDES, backfill, require_own_places, run_dates
-from blitz.run.preflight import preflight
+from blitz.run.backfill import STRIDES, backfill, require_own_places, require_scratch, run_dates
+from blitz.run.preflight import preflight, reads_tables
 from blitz.run.steps import chosen_steps
 from blitz.text import table
 
@@ -24,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", required=True, dest="last", metavar="DATE", help="latest possible run date")
     parser.add_argument("--every", choices=STRIDES, default="month", help="interval between run dates (default month)")
     parser.add_argument("--steps", metavar="A,B", help="run only these steps, as in run_all")
-    parser.add_argument("--scratch", metavar="DIR", help="folder for shared intermediate data, removed at the end")
+    parser.add_argument(
+        "--scratch", type=a_path, metavar="DIR", help="folder for shared intermediate data, removed at the end"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -34,11 +36,14 @@ def run(arguments: argparse.Namespace) -> None:
     configs = [read_config(arguments, each.isoformat()) for each in dates]
     first = apply_runtime_settings(configs[0])
     require_own_places(configs, steps)
-    ready = preflight(first, steps)
+    require_scratch(first, arguments.scratch)
     if arguments.dry_run:
-        print(f"Run dates: {', '.join(map(str, dates))}. As of the first:\n\n{console.plan(first, ready)}")
+        plan = console.plan(first, preflight(first, steps))
+        print(f"Run dates: {', '.join(map(str, dates))}. As of the first:\n\n{plan}")
         return
+    ready = None if reads_tables(first, steps) else preflight(first, steps)
     with session_for("backfill", first) as spark:
+        ready = ready or preflight(first, steps, spark)
         done = backfill(configs, spark, ready, new_run_id(), arguments.scratch)
     rows = [
         (str(each), r.step, r.output.rows, r.seconds, r.output.path) for each, results in done.items() for r in results

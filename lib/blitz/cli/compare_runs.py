@@ -2,7 +2,7 @@
 
 import argparse
 
-from blitz.cli.arguments import add_engine
+from blitz.cli.arguments import a_path, add_engine
 from blitz.cli.command import Command
 from blitz.cli.sessions import spark_session
 from blitz.drift.compare import compare
@@ -22,9 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     run_file = "manifest.json or config of the {} run"
     add_engine(parser)
-    parser.add_argument("--before", required=True, metavar="A.json", help=run_file.format("earlier"))
-    parser.add_argument("--after", required=True, metavar="B.json", help=run_file.format("later"))
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder for the Parquet tables and compare.json")
+    parser.add_argument("--before", type=a_path, required=True, metavar="A.json", help=run_file.format("earlier"))
+    parser.add_argument("--after", type=a_path, required=True, metavar="B.json", help=run_file.format("later"))
+    parser.add_argument(
+        "--out", type=a_path, required=True, metavar="DIR", help="folder for the Parquet tables and compare.json"
+    )
     parser.add_argument("--max-psi", type=_positive, metavar="X", help="alarm above this index, e.g. 0.25")
     parser.add_argument("--bins", type=_bins, default=10, metavar="N", help="bins per feature (default 10)")
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from blitz.cli.arguments import add_config_arguments, apply_runtime_settings, at_least, read_config
+from blitz.cli.arguments import a_path, add_config_arguments, apply_runtime_settings, at_least, read_config
 from blitz.cli.command import Command
 from blitz.cli.sessions import session_for
 from blitz.export import KINDS, MAX_ROWS, Exported, export
@@ -13,7 +13,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     add_config_arguments(parser)
     parser.add_argument("--by", choices=KINDS, default="segment", help="a list per segment (default) or per plan item")
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder or s3:// prefix; its lists are replaced")
+    parser.add_argument(
+        "--out", type=a_path, required=True, metavar="DIR", help="folder or s3:// prefix; its lists are replaced"
+    )
     text = f"maximum rows per file (default {MAX_ROWS:,})"
     parser.add_argument("--max-rows", type=at_least(1), default=MAX_ROWS, metavar="N", help=text)
 

@@ -3,7 +3,7 @@
 import argparse
 
 from blitz import storage
-from blitz.cli.arguments import add_config_arguments, apply_runtime_settings, at_least, read_config
+from blitz.cli.arguments import a_path, add_config_arguments, apply_runtime_settings, at_least, read_config
 from blitz.cli.command import Command
 from blitz.cli.sessions import session_for
 from blitz.config import Config, validate_segments
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-leaves", type=at_least(2), default=10, metavar="N", help=text)
     parser.add_argument("--seed", type=int, default=0, help="the same seed and inputs give the same rules (default 0)")
     text = "rule file to write, for segmentation.rules_path"
-    parser.add_argument("--out", required=True, metavar="RULES.json", help=text)
+    parser.add_argument("--out", type=a_path, required=True, metavar="RULES.json", help=text)
 
 
 def run(arguments: argparse.Namespace) -> None:

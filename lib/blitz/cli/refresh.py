@@ -9,6 +9,7 @@ from blitz.cli.arguments import add_run_arguments
 from blitz.cli.command import Command
 from blitz.cli.run_steps import run_and_report
 from blitz.config import Config
+from blitz.config.paths import tables_of
 from blitz.config.values import parse_date
 from blitz.errors import ConfigError
 from blitz.pipelines.context import RunContext, StepResult
@@ -44,8 +45,16 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _require_parquet(config: Config) -> None:
-    if config.run.format == "delta":
-        raise ConfigError(["run.format: a refresh needs Parquet outputs; set parquet, or use run_all for Delta"])
+    """Raise ConfigError for what a refresh cannot update in part: it reads and links Parquet files."""
+    problems = [
+        f"{key}: {name}: a refresh reads files, no tables of a catalog; use run_all" for key, name in tables_of(config)
+    ]
+    if config.run.format != "parquet":
+        problems.append("run.format: a refresh needs Parquet outputs; set parquet, or use run_all for Delta")
+    if config.run.snake_case_columns:
+        problems.append("run.snake_case_columns: a refresh needs the original names; switch it off, or use run_all")
+    if problems:
+        raise ConfigError(problems)
 
 
 command = Command("refresh", __doc__, add_arguments, run)

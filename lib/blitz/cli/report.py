@@ -2,7 +2,7 @@
 
 import argparse
 
-from blitz.cli.arguments import add_config_arguments, apply_runtime_settings, read_config
+from blitz.cli.arguments import a_path, add_config_arguments, apply_runtime_settings, read_config
 from blitz.cli.command import Command
 from blitz.cli.sessions import session_for
 from blitz.report.make import make_report
@@ -12,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     add_config_arguments(parser)
     parser.add_argument("--items", action="store_true", help="also count items without a category in the raw lines")
-    parser.add_argument("--previous", metavar="JSON", help="report.json of the run to compare with")
+    parser.add_argument("--previous", type=a_path, metavar="JSON", help="report.json of the run to compare with")
 
 
 def run(arguments: argparse.Namespace) -> None:

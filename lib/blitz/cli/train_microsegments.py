@@ -3,7 +3,7 @@
 import argparse
 import re
 
-from blitz.cli.arguments import add_config_arguments, apply_runtime_settings, at_least, read_config
+from blitz.cli.arguments import a_path, add_config_arguments, apply_runtime_settings, at_least, read_config
 from blitz.cli.command import Command
 from blitz.cli.sessions import session_for
 from blitz.config import Config
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ks.add_argument("--k-range", type=_clusters, metavar="A:B", help=text)
     parser.add_argument("--seed", type=int, default=0, help="the same seed and inputs give the same models (default 0)")
     text = "folder or s3:// prefix for the files; by default the config's model paths"
-    parser.add_argument("--out", metavar="DIR", help=text)
+    parser.add_argument("--out", type=a_path, metavar="DIR", help=text)
 
 
 def run(arguments: argparse.Namespace) -> None:

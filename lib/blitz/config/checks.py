@@ -7,6 +7,7 @@ all problems. Values of the wrong type are skipped; the models report them.
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 
+from blitz.catalog.spelling import found_as, same_names
 from blitz.config.models import (
     CHANNEL_SECTIONS,
     DEFAULT_BINS,
@@ -57,6 +58,7 @@ def check_config(tree: object) -> Iterator[Problem]:
     yield from _check_spark(tree)
     yield from check_paths(tree)
     yield from check_tables(tree)
+    yield from _check_spelling(tree)
 
 
 def check_segments(tree: object, known: Collection[str]) -> Iterator[Problem]:
@@ -109,6 +111,16 @@ def _check_prices(tree: object, path: str) -> Iterator[Problem]:
         yield f"{path}.bucket_labels", message
 
 
+def _check_spelling(tree: object) -> Iterator[Problem]:
+    """Names that are one without blanks and capitals, where outputs are written so."""
+    if dig(tree, "run.snake_case_columns") is not True:
+        return
+    lists = ("feature_pipeline.common.price_config.bucket_labels", "segmentation.cols_to_keep")
+    for path in (*lists, "segmentation.convert_to_flag"):
+        for short, names in same_names(text for _, text in _texts(dig(tree, path))).items():
+            yield path, f"{' and '.join(map(show, names))} are both {short} with run.snake_case_columns"
+
+
 def _check_columns(tree: object) -> Iterator[Problem]:
     kept = _texts(dig(tree, "segmentation.cols_to_keep"))
     flagged = _texts(dig(tree, "segmentation.convert_to_flag"))
@@ -144,7 +156,7 @@ def _check_renames(tree: object, path: str, columns: list[str]) -> Iterator[Prob
         if others:
             yield join_path(path, old), f"the new name {show(new)} is also that of {show(others[0])}"
         unused = set(stripped) - set(renames)
-        meant = None if old in stripped else nearest(old, unused, _MISSPELT_RENAME)
+        meant = None if found_as([old], stripped) else nearest(old, unused, _MISSPELT_RENAME)
         if meant:
             yield join_path(path, old), f"unknown column {show(old)}; did you mean {show(meant)}?"
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
+from blitz.catalog.names import sibling
 from blitz.config.values import (
     AS_OF,
     add_months,
@@ -364,8 +365,8 @@ class Config(_Model):
 
 def scores_next_to(customers_path: str) -> str:
     """The default path of the scores: next to the customer output, and of one run date as that is."""
-    folder, slash, name = customers_path.rstrip("/").rpartition("/")
-    return f"{folder}{slash}{SCORES_NAME}{f'_{AS_OF}' if AS_OF in name else ''}.parquet"
+    name = customers_path.rstrip("/").rpartition("/")[2]
+    return sibling(customers_path, f"{SCORES_NAME}{f'_{AS_OF}' if AS_OF in name else ''}.parquet")
 
 
 def is_model_key(key: object) -> bool:

@@ -8,8 +8,10 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from blitz import storage
+from blitz.catalog.spelling import PLAIN, Spelling
 from blitz.config import load_config
 from blitz.errors import InputError
+from blitz.pipelines.spelling import spelling_of, with_original_names
 from blitz.publish.tables import Format, read_output
 from blitz.run.steps import output_path
 from blitz.segmentation.rules import load_rules, rules_hash
@@ -59,12 +61,13 @@ class Run:
     s3_endpoint: str | None = None
     s3_region: str | None = None
     engine: str = SPARK
+    spelling: Spelling = PLAIN
 
     def read(self, spark: SparkSession, step: str) -> DataFrame:
         """Return the published output of a step. Raises InputError where there is none."""
         path = self.outputs[step]
-        found: Format = self.format or ("delta" if storage.exists(path.rstrip("/") + "/_delta_log") else "parquet")
-        return read_output(spark, path, found)
+        found = self.format or _format_of(path)
+        return self.spelling.read(read_output(spark, path, found))
 
     def variable(self, column: str) -> Variable:
         """Return a loaded column as the rules see it."""
@@ -103,11 +106,18 @@ def _of_manifest(path: str, body: JsonObject) -> Run:
         )
     outputs = {step: str(steps[step]["output"]) for step in OUTPUTS}
     engine = str(body.get("engine", SPARK))
-    return Run(path, outputs, dict(body.get("models", {})), body.get("rules"), engine=engine)
+    spelling = Spelling(originals=body.get("column_names", {}))
+    return Run(path, outputs, dict(body.get("models", {})), body.get("rules"), engine=engine, spelling=spelling)
+
+
+def _format_of(path: str) -> Format:
+    if storage.is_table(path):
+        return "parquet"  # it is the catalog that knows
+    return "delta" if storage.exists(path.rstrip("/") + "/_delta_log") else "parquet"
 
 
 def _of_config(path: str) -> Run:
-    config = load_config(conf=path)
+    config = with_original_names(load_config(conf=path))
     body, run = config.segmentation, config.run
     storage.configure(endpoint=run.s3_endpoint, region=run.s3_region)
     rules = load_rules(body.rules_path)
@@ -125,4 +135,5 @@ def _of_config(path: str) -> Run:
         run.s3_endpoint,
         run.s3_region,
         run.engine,
+        spelling_of(config),
     )

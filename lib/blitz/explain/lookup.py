@@ -21,8 +21,8 @@ from blitz.accounts import Reason
 from blitz.config import Config, FeaturePipeline
 from blitz.errors import InputError
 from blitz.features.orders import in_window, local_time
+from blitz.pipelines.context import read_published
 from blitz.pipelines.segmentation import SegmentRunner
-from blitz.publish.tables import read_output
 from blitz.raw.channels import CHANNELS
 from blitz.segmentation import segments
 from blitz.segmentation.domains import Value
@@ -101,14 +101,14 @@ def _of(df: DataFrame, customer: str) -> DataFrame:
 
 def _published(config: Config, spark: SparkSession, customer: str) -> str | None:
     path = config.segmentation.output_segments_path
-    rows = _of(read_output(spark, path, config.run.format), customer).select("Segment").collect()
+    rows = _of(read_published(spark, path, config), customer).select("Segment").collect()
     return rows[0]["Segment"] if rows else None
 
 
 def _microclusters(config: Config, spark: SparkSession, customer: str) -> dict[str, str]:
     """The customer's published micro-segments by plan item."""
     path = config.segmentation.output_microsegments_path
-    rows = _of(read_output(spark, path, config.run.format), customer)
+    rows = _of(read_published(spark, path, config), customer)
     return {row["Segment"]: row["microcluster"] for row in rows.select("Segment", "microcluster").collect()}
 
 
@@ -128,11 +128,10 @@ def _orders(config: Config, spark: SparkSession, customer: str) -> JsonObject:
     body: FeaturePipeline = config.feature_pipeline
     common = body.common
     start = body.customer_start
-    fmt = config.run.format
     local = local_time(F.col("order_placed_datetime"), common.timezone)
     frames = []
     for name in CHANNELS:
-        orders = _of(read_output(spark, body.channel(name).output_path, fmt), customer)
+        orders = _of(read_published(spark, body.channel(name).output_path, config), customer)
         frames.append(
             orders.select(
                 F.lit(name).alias("channel"),
@@ -196,12 +195,11 @@ def _plans(
     mine = [item for item in seg.micro_plan if item.enabled and segment in item.source_segments]
     if not mine:
         return []
-    fmt = config.run.format
     own = config.model_copy(update={"segmentation_body": seg.model_copy(update={"micro_plan": mine})})
     runner = SegmentRunner(own, spark)
     payloads = runner.load_payloads()
     plan = runner.plan_items(table.columns, payloads)
-    assignments = read_output(spark, seg.output_segments_path, fmt)
+    assignments = read_published(spark, seg.output_segments_path, config)
     rows, columns = prepared(plan_rows(table, assignments, plan), plan, runner.lower_q, runner.upper_q)
     mine_rows = {row["plan"]: row.asDict() for row in _of(rows, customer).collect()}
     return [

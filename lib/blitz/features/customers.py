@@ -14,12 +14,14 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from blitz.accounts import KEPT, READ, Account, Reason, RowMetrics, each_row
-from blitz.features.orders import DAYPARTS, daypart, in_window, is_weekend, local_time
+from blitz.features.orders import DAYPARTS, bucket_column, daypart, in_window, is_weekend, local_time
 from blitz.raw.channels import CHANNELS, USER_CHANNEL, Channel
 from blitz.raw.menu import BITS, Menu
 from blitz.spark.columns import balanced, names_where, quoted_col
 
 SCOPES = ("omnichannel", USER_CHANNEL.name)
+# Every combination of dayparts, the single ones first.
+DAYPART_SETS = [chosen for size in range(1, len(DAYPARTS) + 1) for chosen in combinations(DAYPARTS, size)]
 _MICROS_PER_DAY = 86_400_000_000
 _LOW = 0xFFFFFFFF
 
@@ -87,7 +89,7 @@ class _Marks:
 
     def __init__(self, settings: CustomerSettings) -> None:
         self.menu = settings.menu
-        self.prices = [f"{label}_items_count" for label in settings.bucket_labels]
+        self.prices = [bucket_column(label) for label in settings.bucket_labels]
         self.columns = self.menu.columns("base") + self.menu.columns("dri")
         shared = {c.column for c in self.menu.categories if self._names_of(c.column) > 1}
         self.shared_names: list[tuple[str, str]] = [
@@ -270,18 +272,26 @@ def _times(scope: str, settings: CustomerSettings, orders: Column) -> list[Colum
 def _dayparts(scope: str) -> list[Column]:
     """Orders per daypart and per combination of two to five dayparts."""
     counts = {name: _scoped(scope, f"daypart_{at}") for at, name in enumerate(DAYPARTS, start=1)}
-    columns = []
-    for size in range(1, len(DAYPARTS) + 1):
-        for chosen in combinations(DAYPARTS, size):
-            total = reduce(Column.__add__, [counts[name] for name in chosen])
-            columns.append(total.alias(f"{scope}_{'_'.join(chosen)}_order_count"))
-    return columns
+    return [
+        reduce(Column.__add__, [counts[name] for name in chosen]).alias(daypart_column(scope, chosen))
+        for chosen in DAYPART_SETS
+    ]
+
+
+def daypart_column(scope: str, chosen: Sequence[str]) -> str:
+    """The column of the orders in any of some dayparts."""
+    return f"{scope}_{'_'.join(chosen)}_order_count"
+
+
+def bucket_count_column(scope: str, label: str) -> str:
+    """The column of the orders with a line in a price bucket."""
+    return f"{scope}_order_count_with_{label}_price_range_items"
 
 
 def _counts(scope: str, settings: CustomerSettings, marks: _Marks) -> list[Column]:
     """Orders per price bucket and per category."""
     columns = [
-        _scoped(scope, f"count_{mark}").alias(f"{scope}_order_count_with_{label}_price_range_items")
+        _scoped(scope, f"count_{mark}").alias(bucket_count_column(scope, label))
         for label, mark in zip(settings.bucket_labels, marks.prices, strict=True)
     ]
     channels = CHANNELS if scope == "omnichannel" else (USER_CHANNEL.name,)

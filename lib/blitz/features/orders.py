@@ -270,9 +270,14 @@ def _columns(channel: Channel, settings: OrderSettings, menu: Menu) -> list[Colu
     return carried + feature_columns(channel, settings.bucket_labels, menu)
 
 
+def bucket_column(label: str) -> str:
+    """The column that says whether an order has a line in a price bucket."""
+    return f"{label}_items_count"
+
+
 def feature_columns(channel: Channel, bucket_labels: list[str], menu: Menu) -> list[Column]:
     """The features of an order, from its masks and its local time."""
-    columns = [bit(F.col("price_bits"), at).alias(f"{label}_items_count") for at, label in enumerate(bucket_labels)]
+    columns = [bit(F.col("price_bits"), at).alias(bucket_column(label)) for at, label in enumerate(bucket_labels)]
     for kind in ("dri", "base"):
         for name in menu.columns(kind):
             bits = [_has(category) for category in menu.of_kind(kind) if category.column == name]

@@ -11,9 +11,8 @@ from blitz.config import ConfigSource, FeaturePipeline, config_of
 from blitz.config.models import Customer
 from blitz.features.customers import CustomerSettings, customer_accounts, customer_features
 from blitz.pipelines.context import RunContext, StepResult, session_of
-from blitz.pipelines.meanings import comment_of
 from blitz.pipelines.outputs import StagedStep
-from blitz.publish.tables import Output, publishing, read_output
+from blitz.publish.tables import Output
 from blitz.raw.channels import CHANNELS
 from blitz.raw.inputs import RawInputs, menu_inputs
 from blitz.raw.menu import BASE_PREFIX, DRI_PREFIX, Menu, slug
@@ -53,7 +52,7 @@ class CustomerFeaturePipeline:
     def run(self) -> DataFrame:
         """Compute and publish the customer features and return them as published."""
         self.publish()
-        return read_output(self.spark, self.config.customer.output_path, self.context.format)
+        return self.context.read(self.spark, self.config.customer.output_path)
 
     def publish(self) -> StepResult:
         """Compute and publish the customer features; the result has the accounts of the order features that were read.
@@ -66,13 +65,7 @@ class CustomerFeaturePipeline:
     def publishing(self) -> AbstractContextManager[Output]:
         """Start a publication of the output. Raises PublishError where the output cannot be replaced."""
         path, context = self.config.customer.output_path, self.context
-        return publishing(
-            path,
-            fmt=context.format,
-            run_id=context.run_id,
-            is_checked=self._gate is not None,
-            comment_of=comment_of("customers"),
-        )
+        return context.publishing(path, "customers", is_checked=self._gate is not None)
 
     def stage(self, output: Output) -> StagedStep:
         """Compute the customer features, stage them in a publication of the output, and check them.
@@ -92,7 +85,7 @@ class CustomerFeaturePipeline:
         return StagedStep(result, output)
 
     def _published(self, path: str) -> DataFrame:
-        return read_output(self.spark, path, self.context.format)
+        return self.context.read(self.spark, path)
 
     def _settings(self, menu: Menu) -> CustomerSettings:
         common, customer = self.config.common, self.config.customer

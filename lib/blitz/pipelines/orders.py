@@ -100,9 +100,7 @@ class OrderFeaturePipeline:
         self.context = context or RunContext.of(whole)
         self._inputs = inputs
         self._reader = reader
-        self._publisher = publisher or TablePublisher(
-            self.output_path, self.context.format, self.context.run_id, channel
-        )
+        self._publisher = publisher or TablePublisher(self.context, self.output_path, channel)
         self._users = users or self._published_users
         self._quarantine_name = quarantine_name or channel
         self._gate = gate
@@ -122,7 +120,7 @@ class OrderFeaturePipeline:
             self.publish(self.compute())
         finally:
             self._staging.remove()
-        return read_output(self.spark, self.output_path, self.context.format)
+        return self.context.read(self.spark, self.output_path)
 
     def run_instore(self) -> DataFrame:
         """Compute and publish the in-store order features, whatever the channel of this pipeline, and return them."""
@@ -184,7 +182,7 @@ class OrderFeaturePipeline:
         return quarantine
 
     def _published_users(self) -> DataFrame:
-        return read_output(self.spark, self.config.channel(USER_CHANNEL.name).output_path, self.context.format)
+        return self.context.read(self.spark, self.config.channel(USER_CHANNEL.name).output_path)
 
     def _tables(self, reader: Reader, mappings: Mappings) -> OrderTables:
         users = None if self.channel.defines_users else self._users()

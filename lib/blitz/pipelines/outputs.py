@@ -9,8 +9,8 @@ from typing import Self
 
 from pyspark.sql import DataFrame, SparkSession
 
-from blitz.pipelines.context import StepResult
-from blitz.publish.tables import Format, Output, read_output
+from blitz.pipelines.context import RunContext, StepResult
+from blitz.publish.tables import Output
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class RunOutputs:
 
     Args:
         spark: the session.
-        fmt: the format of published tables.
+        context: the run.
     """
 
-    def __init__(self, spark: SparkSession, fmt: Format) -> None:
-        self._spark, self._format = spark, fmt
+    def __init__(self, spark: SparkSession, context: RunContext) -> None:
+        self._spark, self._context = spark, context
         self._open: dict[str, Output] = {}
         self._stack = ExitStack()
 
@@ -74,4 +74,4 @@ class RunOutputs:
     def read(self, path: str) -> DataFrame:
         """The rows that a step of this run staged for ``path``, else those published there; InputError where there is
         no table."""
-        return self._open[path].rows() if path in self._open else read_output(self._spark, path, self._format)
+        return self._open[path].rows() if path in self._open else self._context.read(self._spark, path)

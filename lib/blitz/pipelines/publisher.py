@@ -4,8 +4,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from blitz.pipelines.meanings import comment_of
-from blitz.publish.tables import Format, Output, publishing
+from blitz.pipelines.context import RunContext
+from blitz.publish.tables import Output
 
 
 class Publisher(Protocol):
@@ -23,11 +23,10 @@ class Publisher(Protocol):
 class TablePublisher:
     """Replaces the output at ``path``, the order features of ``channel``, by one table."""
 
+    context: RunContext
     path: str
-    format: Format
-    run_id: str
     channel: str
 
     def publishing(self) -> AbstractContextManager[Output]:
-        """Start a publication of the whole table; see ``blitz.publish.tables.publishing``."""
-        return publishing(self.path, fmt=self.format, run_id=self.run_id, comment_of=comment_of(self.channel))
+        """Start a publication of the whole table; see ``RunContext.publishing``."""
+        return self.context.publishing(self.path, self.channel)

@@ -11,7 +11,6 @@ from blitz.config import ConfigSource, FeaturePipeline, config_of
 from blitz.features.scores import ScoreSettings, count_rows, cut_points, known_customers, score_accounts, scores
 from blitz.features.spend import SpendSettings, customer_spend
 from blitz.pipelines.context import RunContext, StepResult, session_of
-from blitz.publish.tables import publish, read_output
 from blitz.raw.channels import CHANNELS
 from blitz.segmentation.rules import RuleSet, rules_hash, segment_column
 from blitz.segmentation.score_rules import lifecycle_rules, load_rfm_rules, require_rfm_proven
@@ -56,7 +55,7 @@ class ScorePipeline:
             self.publish()
         finally:
             self._staging.remove()
-        return read_output(self.spark, self.config.scores_path, self.context.format)
+        return self.context.read(self.spark, self.config.scores_path)
 
     def publish(self) -> StepResult:
         """Compute and publish the scores; the result has the accounts of the order features and the cut points.
@@ -75,13 +74,13 @@ class ScorePipeline:
         customers = rows.where(F.col("is_customer"))
         cuts = cut_points(customers, counts["customers"], self._given_cuts())
         frame = scores(customers, self._settings(cuts))
-        output = publish(frame, self.config.scores_path, fmt=self.context.format, run_id=self.context.run_id)
+        output = self.context.publish(frame, self.config.scores_path, "scores")
         seconds = time.monotonic() - started
         details = {"rfm_cuts": cuts, "rfm_rules": rules_hash(self.rules)}
         return StepResult("scores", output, score_accounts(counts), seconds, details=details)
 
     def _known_customers(self) -> DataFrame:
-        read = partial(read_output, self.spark, fmt=self.context.format)
+        read = partial(self.context.read, self.spark)
         orders = {name: read(self.config.channel(name).output_path) for name in CHANNELS}
         common = self.config.common
         windows = SpendSettings(

@@ -10,9 +10,9 @@ from blitz.accounts import RowMetrics
 from blitz.config import ConfigSource, Segmentation, config_of
 from blitz.features.scores import COLUMNS as SCORE_COLUMNS
 from blitz.pipelines.context import RunContext, StepResult, session_of
-from blitz.pipelines.meanings import comment_of
 from blitz.pipelines.models import load_payloads
-from blitz.publish.tables import Published, publish, read_output
+from blitz.pipelines.spelling import with_original_names
+from blitz.publish.tables import Published
 from blitz.segmentation import microsegments, segments
 from blitz.segmentation.payload import Payload
 from blitz.segmentation.proof import require_proven
@@ -50,7 +50,7 @@ class SegmentRunner:
         rules: RuleSet | None = None,
         payloads: Mapping[str, Payload] | None = None,
     ) -> None:
-        self._whole = config_of(config, "segmentation")
+        self._whole = with_original_names(config_of(config, "segmentation"))
         self.config: Segmentation = self._whole.segmentation
         self.spark = spark or session_of(self._whole)
         self.context = context or RunContext.of(self._whole)
@@ -77,11 +77,11 @@ class SegmentRunner:
 
         Raises InputError where there is no table.
         """
-        features = read_output(self.spark, path or self.config.input_path, self.context.format)
+        features = self.context.read(self.spark, path or self.config.input_path)
         wanted = [name for name in score_columns(self.config) if name not in features.columns]
         if not wanted or self.config.scores_path is None:
             return features
-        scores = read_output(self.spark, self.config.scores_path, self.context.format)
+        scores = self.context.read(self.spark, self.config.scores_path)
         return features.join(scores.select(self.id_col, *wanted), self.id_col, "left")
 
     def create_flags(self, df: DataFrame) -> DataFrame:
@@ -90,7 +90,7 @@ class SegmentRunner:
 
     def rename_cols(self, df: DataFrame) -> DataFrame:
         """The frame with the column names that the rules use."""
-        return segments.rename_columns(df, self.config.rename_dict)
+        return segments.rename_columns(df, self.config.rename_dict, segments.rule_columns(self.rules))
 
     def rules_for_band(self, band: str) -> tuple[Rule, ...]:
         """The rules of a band (``1_5``, ``6_15``, ``15_plus``), in order. Raises RuleError for an unknown band."""
@@ -131,7 +131,7 @@ class SegmentRunner:
         """Publish ``algonomy_id`` and ``Segment`` at ``path``, by default at ``output_segments_path``."""
         rows = df.select(self.id_col, "Segment")
         target = path or self.config.output_segments_path
-        return self._publish("segments", rows, target)
+        return self.context.publish(rows, target, "segments")
 
     def publish_segments(self) -> StepResult:
         """Publish what ``run_rule_pipeline`` returns; the result has the account of the customers and, per band, the
@@ -147,10 +147,6 @@ class SegmentRunner:
             time.monotonic() - started,
             details={"bands": segments.band_tables(self.rules, metrics)},
         )
-
-    def _publish(self, step: str, rows: DataFrame, path: str) -> Published:
-        fmt, run_id = self.context.format, self.context.run_id
-        return publish(rows, path, fmt=fmt, run_id=run_id, comment_of=comment_of(step))
 
     def load_payloads(self) -> Mapping[str, Payload]:
         """The models of the enabled plan items by model key: those given at construction, else read now.
@@ -193,7 +189,7 @@ class SegmentRunner:
         table; one row per customer and plan. Raises InputError for models that cannot be used.
         """
         self.publish_microsegments(df_base, df_segments)
-        return read_output(self.spark, self.config.output_microsegments_path, self.context.format)
+        return self.context.read(self.spark, self.config.output_microsegments_path)
 
     def publish_microsegments(
         self, df_base: DataFrame | None = None, df_segments: DataFrame | None = None
@@ -206,14 +202,14 @@ class SegmentRunner:
         payloads = self.load_payloads()
         table = self.load_data() if df_base is None else df_base
         if df_segments is None:
-            df_segments = read_output(self.spark, self.config.output_segments_path, self.context.format)
+            df_segments = self.context.read(self.spark, self.config.output_segments_path)
         plan = self.plan_items(table.columns, payloads)
         metrics = RowMetrics()
         scored = microsegments.score(self.spark, table, df_segments, plan, self.lower_q, self.upper_q)
         clusters = {item.name: int(item.kmeans.n_clusters) for item in plan}
         observed = metrics.observe(scored, microsegments.cluster_metrics(clusters))
         path = self.config.output_microsegments_path
-        output = self._publish("microsegments", observed, path)
+        output = self.context.publish(observed, path, "microsegments")
         return StepResult(
             "microsegments",
             output,

@@ -53,7 +53,7 @@ def refresh(
         folder = f"{mapping_folder}/{context.run_id}"
         mapping = MappingRows(spark, copy_mapping(spark, plan, folder), folder)
         copies = [state.users for state in states.values() if state.users]
-        outputs = RunOutputs(spark, context.format)
+        outputs = RunOutputs(spark, context)
         users = OwnAppUsers(spark, outputs, users_path, f"{users_folder}/{context.run_id}", copies)
 
         def run_channel(name: str, work: Work) -> StagedStep:

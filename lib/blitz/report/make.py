@@ -11,7 +11,8 @@ from pyspark.sql import DataFrame, SparkSession
 from blitz import storage
 from blitz.config import Config
 from blitz.errors import InputError
-from blitz.publish.tables import read_output
+from blitz.pipelines.context import read_published
+from blitz.publish.tables import output_exists
 from blitz.raw.channels import CHANNELS
 from blitz.report import aggregates, page
 from blitz.report.changes import changes, digest
@@ -72,10 +73,10 @@ def _before(replaced: JsonObject | None, is_same: bool, path: str | None) -> Jso
 
 def _count(spark: SparkSession, config: Config, items: Items, before: JsonObject | None) -> Counted:
     """Run all aggregations, THREADS at a time."""
-    body, pipeline, fmt = config.segmentation, config.feature_pipeline, config.run.format
+    body, pipeline = config.segmentation, config.feature_pipeline
 
     def read(path: str) -> DataFrame:
-        return read_output(spark, path, fmt)
+        return read_published(spark, path, config)
 
     features, segments = read(body.input_path), read(body.output_segments_path)
     micro = read(body.output_microsegments_path)
@@ -92,7 +93,7 @@ def _count(spark: SparkSession, config: Config, items: Items, before: JsonObject
     if items != "keep":
         jobs["items"] = lambda: unmapped_items(spark, pipeline, SMALL if items == "small" else None)
     path = before and before["segments_path"]
-    if path and path != body.output_segments_path and storage.exists(path):
+    if path and path != body.output_segments_path and output_exists(spark, path):
         jobs["moves"] = lambda: aggregates.segment_moves(read(path), segments)
     with ThreadPoolExecutor(THREADS) as pool:
         running: dict[str, Future[Any]] = {name: pool.submit(job) for name, job in jobs.items()}

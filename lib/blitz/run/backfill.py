@@ -92,6 +92,12 @@ def require_own_places(configs: Sequence[Config], steps: Sequence[str]) -> None:
         raise ConfigError(problems)
 
 
+def require_scratch(config: Config, scratch: str | None) -> None:
+    """Raise ConfigError where there is no folder for what the dates share."""
+    if scratch is None and storage.is_table(config.feature_pipeline.ownapp.output_path):
+        raise ConfigError(["--scratch: name a folder: the own-app output is a table, which has no folder next to it"])
+
+
 def scratch_path(config: Config, run_id: str) -> str:
     """Where a backfill stages what its dates share: a hidden folder next to the own-app output of the first date."""
     folder = config.feature_pipeline.ownapp.output_path.rstrip("/").rpartition("/")[0]

@@ -42,7 +42,7 @@ def run_steps(
     Raises StepError for the first step that failed, with the hint how to resume; errors of others are logged.
     """
     staging = Staging()
-    work = Work(config, spark, ready, context, staging, outputs or RunOutputs(spark, context.format))
+    work = Work(config, spark, ready, context, staging, outputs or RunOutputs(spark, context))
     results: list[StepResult] = []
     try:
         for phase in _phases(ready.steps, config):

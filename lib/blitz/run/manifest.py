@@ -23,6 +23,7 @@ from blitz import storage
 from blitz.config import Config
 from blitz.errors import ConfigError
 from blitz.pipelines.context import StepResult
+from blitz.pipelines.spelling import spelling_of
 from blitz.run.steps import STEPS, Preflight
 from blitz.segmentation.rules import rules_hash
 from blitz.spark.engine import SAIL, engine_of
@@ -103,7 +104,8 @@ def manifest(
 ) -> dict[str, Any]:
     """What a run used and what it made (docs/contract.md, section 8): hashes, versions, accounts, seconds, paths.
 
-    ``warnings`` are those of the run; ``menu`` names the categories of the category columns.
+    ``warnings`` are those of the run; ``menu`` names the categories of the category columns; ``column_names`` has the
+    original names of columns that are written in snake case.
     """
     body: dict[str, Any] = {
         "run_id": run_id,
@@ -130,6 +132,9 @@ def manifest(
         },
         "warnings": list(dict.fromkeys(warnings)),
     }
+    spelling = spelling_of(config)
+    if spelling.is_snake_case:
+        body["column_names"] = dict(spelling.originals)
     if ready.menu:
         body["menu"] = {kind: [each.name for each in ready.menu.of_kind(kind)] for kind in ("dri", "base")}
     if config.feature_pipeline_body:

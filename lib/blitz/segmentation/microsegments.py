@@ -14,6 +14,7 @@ from pyspark.sql.pandas.functions import pandas_udf
 from threadpoolctl import threadpool_limits
 
 from blitz.accounts import RowMetrics
+from blitz.catalog.spelling import found_as
 from blitz.errors import InputError
 from blitz.segmentation.segments import BAND_COLUMN, ID_COLUMN, short_name
 from blitz.spark.columns import quoted_col
@@ -41,12 +42,13 @@ class PlanItem:
 
 
 def feature_columns(features: Sequence[str], loaded: Sequence[str], renames: Mapping[str, str], plan: str) -> list[str]:
-    """The loaded columns that give a model's features, in the model's order.
+    """The loaded columns that give a model's features, in the model's order; names match in either spelling.
 
     Raises InputError naming the features that no loaded column gives, the plan and the renames at work.
     """
     source = {short_name(name, renames): name for name in loaded if name != ID_COLUMN}
-    missing = [name for name in features if name not in source]
+    found = found_as(features, list(source))
+    missing = [name for name in features if name not in found]
     if missing:
         used = {old: new for old, new in renames.items() if new in missing}
         hint = f" (renames that would give them: {used})" if used else ""
@@ -54,7 +56,7 @@ def feature_columns(features: Sequence[str], loaded: Sequence[str], renames: Map
             f"plan {plan}: the model needs {', '.join(missing)}, which the loaded columns lack after "
             f"rename_dict_microsegments{hint}; check cols_to_keep, convert_to_flag and the renames"
         )
-    return [source[name] for name in features]
+    return [source[found[name]] for name in features]
 
 
 def plan_rows(table: DataFrame, assignments: DataFrame, plan: Sequence[PlanItem]) -> DataFrame:

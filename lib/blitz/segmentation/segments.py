@@ -1,11 +1,12 @@
 """Rule segments: customer features as flags, names, bands, one segment per customer (docs/contract.md, section 5)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from blitz.accounts import KEPT, READ, Account, Reason, RowMetrics, by_reason, each_row
+from blitz.catalog.spelling import found_as
 from blitz.errors import InputError
 from blitz.segmentation.rules import BAND_COLUMN as BAND_COLUMN
 from blitz.segmentation.rules import RuleSet, band_condition, segment_column, segment_names
@@ -71,26 +72,36 @@ def create_flags(df: DataFrame, columns: Sequence[str]) -> DataFrame:
 
 
 def short_name(column: str, renames: Mapping[str, str]) -> str:
-    """A column's name in rules and models: without a leading ``omnichannel_``, then renamed."""
+    """A column's name in rules and models: without a leading ``omnichannel_``, then renamed, by a key in either
+    spelling (docs/contract.md, section 10)."""
     name = column.removeprefix(OMNICHANNEL)
-    return renames.get(name, name)
+    key = found_as([name], list(renames)).get(name)
+    return name if key is None else renames[key]
 
 
-def rename_columns(df: DataFrame, renames: Mapping[str, str]) -> DataFrame:
-    """The frame with the column names that the rules use. Raises InputError where two columns would share a name."""
-    names = [short_name(name, renames) for name in df.columns]
+def rename_columns(df: DataFrame, renames: Mapping[str, str], wanted: Collection[str] = ()) -> DataFrame:
+    """The frame with the column names that the rules use; ``wanted`` names are found in either spelling.
+
+    Raises InputError where two columns would share a name.
+    """
+    short = [short_name(name, renames) for name in df.columns]
+    asked = {name: want for want, name in found_as(wanted, short).items()}
+    names = [asked.get(name, name) for name in short]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise InputError(f"rename_dict gives several columns the name {', '.join(repeated)}")
     return df.select(*[quoted_col(old).alias(new) for old, new in zip(df.columns, names, strict=True)])
 
 
+def rule_columns(rules: RuleSet) -> frozenset[str]:
+    """The columns that the rules and their bands read."""
+    conditions = (condition for band in rules.bands for rule in band.rules for condition in rule.conditions)
+    return frozenset({BAND_COLUMN, *(condition.column for condition in conditions)})
+
+
 def check_rule_columns(columns: Sequence[str], rules: RuleSet) -> None:
     """Raise InputError naming every column that a rule reads and the flagged table does not have."""
-    needed = {BAND_COLUMN} | {
-        condition.column for band in rules.bands for rule in band.rules for condition in rule.conditions
-    }
-    missing = sorted(needed - set(columns))
+    missing = sorted(rule_columns(rules) - set(columns))
     if missing:
         raise InputError(
             f"the rules need {', '.join(missing)}, which the loaded customer features do not give; "

@@ -23,7 +23,6 @@ from blitz.config import Config, MicroPlanItem
 from blitz.config.values import did_you_mean
 from blitz.errors import BlitzError, ConfigError, InputError
 from blitz.pipelines.segmentation import SegmentRunner
-from blitz.publish.tables import read_output
 from blitz.run.manifest import versions
 from blitz.segmentation.microsegments import PlanItem, feature_columns, plan_rows, prepared
 from blitz.segmentation.payload import load_payload
@@ -127,7 +126,7 @@ def train(
     paths = model_paths(config, chosen, out)
     runner = SegmentRunner(config, spark)
     table = runner.load_data()
-    assignments = read_output(spark, config.segmentation.output_segments_path, runner.context.format)
+    assignments = runner.context.read(spark, config.segmentation.output_segments_path)
     items, features = _plan_items(config, table, chosen)
     rows = plan_rows(with_draw(table, options.seed), assignments, items)
     counts = _count_customers(rows, items, options)
