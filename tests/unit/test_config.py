@@ -17,7 +17,7 @@ from blitz.config import (
     nearest,
     validate_segments,
 )
-from blitz.config.paths import location
+from blitz.config.paths import location, tables_of
 from blitz.errors import ConfigError, InputError
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -222,6 +222,21 @@ BROKEN: list[tuple[str, Any, str]] = [
     (f"{FP}.swiggy.output_path", "data/sample/instore_data/item_level/out", "is inside the input"),
     (f"{FP}.swiggy.output_path", "data/sample", f"the input {FP}.ownapp.orders_data_path is inside it"),
     (f"{SEG}.output_segments_path", f"{LOCAL[SEG]['input_path']}/x", "is inside"),
+    # tables of a catalog
+    (f"{COMMON}.mapping_file", "table:mapping", 'must look like "table:catalog.schema.name"'),
+    (f"{COMMON}.mapping_file", "table:a.b.c.d", 'must look like "table:catalog.schema.name"'),
+    (f"{COMMON}.mapping_file", "table:a..c", "each part of a table name is of letters"),
+    (f"{COMMON}.mapping_file", "table:a.b.c*", 'not "c*"'),
+    (f"{COMMON}.mapping_file", "table:a.b.c_{as_of}", "{as_of} is allowed in output paths only"),
+    (f"{FP}.swiggy.output_path", "table:a.b.c_{run}", "unknown placeholder or brace"),
+    (f"{SEG}.segment_1_5_3_model", "table:a.b.c", "must be a file, not a table of a catalog"),
+    (f"{SEG}.rules_path", "table:a.b.c", f"{SEG}.rules_path: must be a file, not a table of a catalog"),
+    ("run.manifest_path", "table:a.b.c", "run.manifest_path: must be a file, not a table of a catalog"),
+    ("run.report_path", "table:a.b.c", "run.report_path: must be a file, not a table of a catalog"),
+    ("run.debug_log", "table:a.b.c", "run.debug_log: must be a file, not a table of a catalog"),
+    (f"{FP}.customer.output_path", "table:a.b.c", "run.manifest_path: must name a file: feature_pipeline.customer."),
+    (f"{SEG}.output_segments_path", "table:a.b.c", "run.manifest_path: must name a file: segmentation.output_segm"),
+    ("run.format", "iceberg", f'{FP}.ownapp.output_path: must be a table, such as "table:catalog.schema.name"'),
     # segmentation
     (f"{SEG}.micro_plan[1].name", "Seg1_5_1_and_2", '"Seg1_5_1_and_2" is already the name of micro_plan[0]'),
     (f"{SEG}.micro_plan[1].model_key", "segment_1_5_9_model", 'unknown model key "segment_1_5_9_model"; did you mean'),
@@ -271,6 +286,46 @@ def test_a_broken_config_is_one_problem_in_clear_words(path: str, value: Any, fr
     found = problems_of(changed((path, value)))
     assert any(fragment in problem for problem in found), found
     assert all("\n" not in problem and len(problem) < 400 for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("path", "table", "other", "same", "words"),
+    [
+        ("ownapp.output_path", "table:a.b.c", "swiggy.output_path", "table:A.b.C", "the same table as"),
+        ("ownapp.output_path", "table:b.c", "swiggy.output_path", "table:any.b.c", "the same table as"),
+        ("common.mapping_file", "table:a.b.c", "swiggy.output_path", "table:a.b.c", "is the table of the input"),
+        ("common.mapping_file", "table:a.b.c", "swiggy.output_path", "table:b.c", "is the table of the input"),
+    ],
+)
+def test_a_table_is_written_once_and_not_over_an_input(
+    path: str, table: str, other: str, same: str, words: str
+) -> None:
+    found = problems_of(changed((f"{FP}.{path}", table), (f"{FP}.{other}", same)))
+    assert found == [f"{FP}.{other}: {words} {FP}.{path}"]
+
+
+def test_tables_and_paths_may_be_mixed() -> None:
+    config = load_config(
+        changed(
+            (f"{COMMON}.mapping_file", "table:lake.raw-data.mapping"),
+            (f"{FP}.ownapp.output_path", "table:blitz.orders_{as_of}"),
+            (f"{FP}.swiggy.output_path", "table:other.blitz.swiggy"),
+            ("run.quarantine_path", "table:lake.blitz.rejected"),
+        )
+    )
+    assert config.feature_pipeline.ownapp.output_path == "table:blitz.orders_20250701"
+    assert [name for _, name in tables_of(config)] == [
+        "table:lake.raw-data.mapping",
+        "table:blitz.orders_20250701",
+        "table:other.blitz.swiggy",
+        "table:lake.blitz.rejected",
+    ]
+
+
+def test_names_that_are_one_in_snake_case() -> None:
+    same = changed((f"{LABELS}[1]", "add ons"), ("run.snake_case_columns", True))
+    assert problems_of(same) == [f'{LABELS}: "Add_ons" and "add ons" are both add_ons with run.snake_case_columns']
+    load_config(changed((f"{LABELS}[1]", "add ons")))
 
 
 def test_a_misspelt_key_is_not_also_a_missing_one() -> None:

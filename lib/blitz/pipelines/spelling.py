@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from blitz.catalog.spelling import Spelling
+from blitz.catalog.spelling import Spelling, snake_case
 from blitz.config import Config
 from blitz.config.models import DEFAULT_LABELS
 from blitz.features.customers import DAYPART_SETS, SCOPES, bucket_count_column, daypart_column
@@ -26,8 +26,8 @@ def _names(config: Config) -> Iterator[str]:
         yield from (daypart_column(scope, chosen) for chosen in DAYPART_SETS)
         yield from (bucket_count_column(scope, label) for label in labels)
     if config.segmentation_body:
-        yield from config.segmentation_body.cols_to_keep
-        yield from config.segmentation_body.convert_to_flag
+        listed = [*config.segmentation_body.cols_to_keep, *config.segmentation_body.convert_to_flag]
+        yield from (name for name in listed if name != snake_case(name))  # the others may be meant for one of the above
 
 
 def with_original_names(config: Config) -> Config:
