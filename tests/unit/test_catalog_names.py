@@ -41,7 +41,7 @@ def test_other_names_are_refused(name: str) -> None:
 )
 def test_an_output_next_to_another(output: str, expected: str) -> None:
     assert sibling(output, "quarantine") == expected
-    assert sibling("table:a.b.users", "users_scores.parquet") == "table:a.b.users_scores"
+    assert sibling("table:a.b.users_{as_of}", "users_scores_{as_of}.parquet") == "table:a.b.users_scores_{as_of}"
 
 
 def test_an_output_below_another() -> None:
