@@ -68,6 +68,25 @@ def spark_confs(words: list[str]) -> dict[str, str]:
     return dict(words[at + 1].split("=", 1) for at, word in enumerate(words) if word == "--conf")
 
 
+def test_outputs_as_iceberg_tables_in_glue(call, tmp_path):
+    """conf/glue.json: the request has the settings of the catalog, and the job gets its names from the command line."""
+    done = call("--target", "emr-ec2", "--dry-run", "--cluster-id", "j-X", "--code", "s3://bucket/blitz/",
+                "--environment", tmp_path / "environment.tar.gz",
+                "jobs/run_all.py", "--conf", "conf/glue.json", "--schema", "gold")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    words = json.loads(done.stdout)["Steps"][0]["HadoopJarStep"]["Args"]
+    assert words[-2:] == ["--schema", "gold"]
+    confs = spark_confs(words[: next(index for index, word in enumerate(words) if word.endswith(".py"))])
+    assert confs["spark.sql.extensions"] == "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions"
+    assert {key.rpartition("glue")[2]: value for key, value in confs.items() if ".catalog.glue" in key} == {
+        "": "org.apache.iceberg.spark.SparkCatalog",
+        ".type": "glue",
+        ".warehouse": "s3://blitz-mcdelivery/warehouse/",
+        ".io-impl": "org.apache.iceberg.aws.s3.S3FileIO",
+    }
+    assert confs["spark.jars"] == "/usr/share/aws/iceberg/lib/iceberg-spark3-runtime.jar"
+
+
 def test_the_step_for_emr_on_ec2(call, tmp_path):
     done = call("--target", "emr-ec2", "--dry-run", "--cluster-id", "j-X", "--code", "s3://bucket/blitz/",
                 "--environment", tmp_path / "environment.tar.gz", "--conf", "spark.sql.shuffle.partitions=64",

@@ -12,7 +12,11 @@ from places import CHECKOUT
 BUNDLE = yaml.safe_load((CHECKOUT / "databricks.yml").read_text())
 FILES = sorted(path for pattern in BUNDLE["include"] for path in CHECKOUT.glob(pattern))
 GIVEN = {"notify": "team@example.com", "instance_profile": "arn:aws:iam::1:instance-profile/x"}
-WORKSPACE = {"workspace.file_path": "/Workspace/x/files", "workspace.current_user.userName": "a@example.com"}
+WORKSPACE = {
+    "workspace.file_path": "/Workspace/x/files",
+    "workspace.current_user.userName": "a@example.com",
+    "workspace.current_user.short_name": "a",
+}
 KINDS = ("serverless", "classic")
 GRAPH = {
     "ownapp": set(),
@@ -32,7 +36,8 @@ def values(target: str) -> dict[str, str]:
     found = {name: each["default"] for name, each in BUNDLE["variables"].items() if "default" in each}
     found |= GIVEN | body.get("variables", {})
     assert found.keys() == BUNDLE["variables"].keys()
-    return {f"var.{name}": value for name, value in found.items()} | WORKSPACE
+    known = {f"var.{name}": value for name, value in found.items()} | WORKSPACE
+    return known | {f"resources.schemas.{key}.name": body["name"] for key, body in resources("schemas").items()}
 
 
 def resolved(node: Any, known: dict[str, str]) -> Any:
@@ -50,10 +55,18 @@ def resolved(node: Any, known: dict[str, str]) -> Any:
 def jobs(target: str) -> dict[str, dict[str, Any]]:
     """The jobs of a target by name, every variable replaced."""
     found: dict[str, dict[str, Any]] = {}
+    for name, job in resources("jobs").items():
+        found[name] = resolved(job, values(target))
+    return found
+
+
+def resources(kind: str) -> dict[str, Any]:
+    """The resources of a kind of all files, by key."""
+    found: dict[str, Any] = {}
     for path in FILES:
-        for name, job in yaml.safe_load(path.read_text())["resources"]["jobs"].items():
-            assert name not in found
-            found[name] = resolved(job, values(target))
+        some = yaml.safe_load(path.read_text())["resources"].get(kind, {})
+        assert not found.keys() & some.keys()
+        found |= some
     return found
 
 

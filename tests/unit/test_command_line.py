@@ -58,6 +58,59 @@ def test_sail_refuses_what_it_does_not_reach(config, tmp_path, capsys):
     assert os.listdir(tmp_path) == ["conf.json"]
 
 
+@pytest.fixture
+def tables(config, tmp_path) -> dict:
+    """The config with tables of a catalog among its inputs and outputs."""
+    features, segmentation = config["feature_pipeline"], config["segmentation"]
+    features["ownapp"] |= {"orders_data_path": "table:lake.raw.sales", "output_path": "table:lake.gold.orders"}
+    features["common"]["categories_path"] = "table:lake.raw.menu"
+    features["customer"]["output_path"] = "table:{catalog}.{schema}.users"
+    segmentation.pop("input_path")
+    config["run"] |= {"engine": "spark", "format": "delta", "manifest_path": f"{tmp_path}/out/manifest.json"}
+    return config
+
+
+def test_a_dry_run_resolves_names_of_tables_and_says_what_it_cannot_check(tables, tmp_path, capsys):
+    path = write(tmp_path, tables)
+    assert run_all("--conf", path, "--dry-run", "--catalog", "lake", "--schema", "gold") == 0
+    printed = capsys.readouterr().out
+    lines = [line.split() for line in printed.splitlines()]
+    assert ["ownapp", "orders", "-", "-", "table:lake.raw.sales"] in lines
+    assert ["customers", "table:lake.gold.users"] in lines and ["scores", "table:lake.gold.users_scores"] in lines
+    unchecked = next(line for line in printed.splitlines() if line.startswith("Not checked"))
+    for name in ("table:lake.raw.sales", "table:lake.raw.menu", "table:lake.gold.orders", "table:lake.gold.users"):
+        assert name in unchecked
+    assert "Menu:" not in printed and os.listdir(tmp_path) == ["conf.json"]
+
+
+def test_a_dry_run_still_checks_the_files_next_to_tables(tables, tmp_path, capsys):
+    bad = tmp_path / "stores.csv"
+    bad.write_text("Store Code,Store Type\n1,Mall\n")
+    tables["feature_pipeline"]["common"]["store_master_path"] = str(bad)
+    assert run_all("--conf", write(tmp_path, tables), "--dry-run", "--catalog", "lake", "--schema", "gold") == 1
+    assert f"{bad} (stores): column 'Generator New' is missing" in capsys.readouterr().err
+
+
+def test_commands_refuse_tables_of_a_catalog_by_name(tables, tmp_path, capsys):
+    path = write(tmp_path, tables)
+    named = ["--conf", path, "--catalog", "lake", "--schema", "gold"]
+    assert run_all(*named, "--engine", "sail") == 2
+    assert "table:lake.raw.sales and" in (said := capsys.readouterr().err) and "no catalog; run on Spark" in said
+    assert main("refresh", argv=named) == 2
+    said = capsys.readouterr().err
+    assert "orders_data_path: table:lake.raw.sales: a refresh reads files, no tables of a catalog; use run_all" in said
+    assert "output_path: table:lake.gold.users: a refresh reads files" in said
+    assert "run.format: a refresh needs Parquet outputs" in said
+    dates = ["--from", "2025-06-01", "--to", "2025-06-01"]
+    assert main("backfill", argv=[*named, *dates]) == 2
+    assert "--scratch: name a folder: the own-app output is a table" in capsys.readouterr().err
+    for command, *more in (["export"], ["train_microsegments"], ["learn_rules", "--target", "x"]):
+        with pytest.raises(SystemExit) as ended:
+            main(command, argv=[*named, *more, "--out", "table:a.b.c"])
+        assert ended.value.code == 2
+        assert "must be a file or folder, not a table of a catalog: table:a.b.c" in capsys.readouterr().err
+
+
 def broken(config: dict, tmp_path: Path, how: str) -> None:
     feature_pipeline, segmentation = config["feature_pipeline"], config["segmentation"]
     if how == "missing file":

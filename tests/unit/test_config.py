@@ -108,6 +108,8 @@ def test_defaults() -> None:
         "engine": "spark",
         "memory": None,
         "format": "parquet",
+        "catalog": None,
+        "schema_name": None,
         "snake_case_columns": False,
         "max_rejected_fraction": 0.01,
         "allow_repeated_files": False,

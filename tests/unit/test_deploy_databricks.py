@@ -10,10 +10,14 @@ from pathlib import Path
 
 import pytest
 from databricks.bundles.jobs import Job
+from databricks.bundles.schemas import Schema
+from databricks.bundles.volumes import Volume
 
 from blitz.cli import entry_points as wheel_tasks
 from blitz.cli.main import main
-from bundle import BUNDLE, FILES, GRAPH, KINDS, entry_points, jobs, tasks
+from blitz.config import load_config
+from blitz.config.paths import tables_of
+from bundle import BUNDLE, FILES, GRAPH, KINDS, entry_points, jobs, resolved, resources, tasks, values
 from places import CHECKOUT
 
 
@@ -59,7 +63,7 @@ def test_what_a_task_refers_to_exists():
         assert fnmatch(str(built), str((CHECKOUT / "resources" / Path(path).parent).resolve() / Path(path).name))
         parameters = {each["name"] for each in job["parameters"]}
         used = re.findall(r"\{\{job\.parameters\.(\w+)\}\}", json.dumps(wheel["parameters"]))
-        assert sorted(used) == ["as_of", "conf"] == sorted(parameters)
+        assert sorted(used) == ["as_of", "catalog", "conf", "schema"] == sorted(parameters)
 
 
 def test_every_reference_and_variable_is_used():
@@ -79,7 +83,9 @@ def test_schedules_retries_timeouts_and_notices():
         assert job["queue"] == {"enabled": True} and job["max_concurrent_runs"] == 1
         assert job["email_notifications"]["on_failure"] == ["team@example.com"]
         assert {each["name"]: each["default"] for each in job["parameters"]} == {
-            "conf": "/Workspace/x/files/conf/prod.json",
+            "conf": "/Workspace/x/files/conf/unity.json",
+            "catalog": "main",
+            "schema": "blitz",
             "as_of": "{{job.trigger.time.iso_date}}",
         }
         for task in job["tasks"]:
@@ -87,6 +93,39 @@ def test_schedules_retries_timeouts_and_notices():
             assert 0 < task["timeout_seconds"] <= job["timeout_seconds"]
     (dev,) = {each["default"] for job in jobs("dev").values() for each in job["parameters"] if each["name"] == "as_of"}
     assert dev == "" and BUNDLE["targets"]["dev"]["mode"] == "development"
+
+
+def test_each_developer_has_a_schema_and_the_outputs_are_tables_in_it():
+    """The parameters of a development target, given to the command that a task runs: names of tables, and a volume."""
+    known = values("dev")
+    schema = resolved(resources("schemas")["blitz"], known)
+    volume = resolved(resources("volumes")["files"], known)
+    assert (schema["catalog_name"], schema["name"]) == ("main", "blitz_a") == tuple(volume.values())[:2]
+    assert Schema.from_dict(schema) and Volume.from_dict(volume)
+    job = jobs("dev")["blitz_serverless"]
+    given = {each["name"]: each["default"] for each in job["parameters"]}
+    config = load_config(f"{CHECKOUT}/conf/unity.json", catalog=given["catalog"], schema=given["schema"])
+    outputs = {config.feature_pipeline.channel(name).output_path for name in ("ownapp", "swiggy", "instore")}
+    assert outputs == {f"table:main.blitz_a.orders_{name}" for name in ("ownapp", "swiggy", "instore")}
+    assert config.feature_pipeline.scores_path == "table:main.blitz_a.users_scores"
+    assert config.segmentation.input_path == config.feature_pipeline.customer.output_path
+    assert config.run.manifest_path == f"/Volumes/main/blitz_a/{volume['name']}/manifest.json"
+    assert config.run.format == "delta" and tables_of(config)
+
+
+def test_configs_with_tables_are_the_production_config_with_other_outputs():
+    prod = json.loads((CHECKOUT / "conf/prod.json").read_text())
+    for name in ("unity", "glue"):
+        other = json.loads((CHECKOUT / f"conf/{name}.json").read_text())
+        for body in ("feature_pipeline", "segmentation"):
+            assert without_outputs(other[body]) == without_outputs(prod[body])
+
+
+def without_outputs(node):
+    if isinstance(node, dict):
+        kept = {key: value for key, value in node.items() if not key.startswith("output_") and key != "input_path"}
+        return {key: without_outputs(value) for key, value in kept.items()}
+    return node
 
 
 def test_elsewhere_a_failure_is_an_exit_code(monkeypatch, capsys):

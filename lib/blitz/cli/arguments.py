@@ -19,6 +19,9 @@ def add_config_arguments(parser: argparse.ArgumentParser, with_as_of: bool = Tru
     parser.add_argument("--feature_pipeline_config", metavar="PATH", help="config file of the feature pipeline alone")
     parser.add_argument("--segmentation_config", metavar="PATH", help="config file of the segmentation alone")
     add_engine(parser)
+    for key in ("catalog", "schema"):
+        text = f"what {{{key}}} in paths and names of tables becomes, overrides run.{key}"
+        parser.add_argument(f"--{key}", metavar="NAME", help=text)
     if with_as_of:
         parser.add_argument("--as-of", metavar="DATE", help="run date (YYYY-MM-DD), overrides current_run_date")
 
@@ -78,6 +81,8 @@ def read_config(arguments: argparse.Namespace, as_of: str | None = None) -> Conf
         feature_pipeline=arguments.feature_pipeline_config,
         segmentation=arguments.segmentation_config,
         as_of=as_of or getattr(arguments, "as_of", None) or None,  # an empty job parameter means no date
+        catalog=arguments.catalog,
+        schema=arguments.schema,
     )
     config = with_original_names(given)
     engine = chosen_engine(config.run.engine, arguments.engine)

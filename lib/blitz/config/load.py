@@ -12,8 +12,8 @@ from typing import Any, Literal
 from blitz.config.checks import check_config, check_segments
 from blitz.config.files import read_object, relative_to
 from blitz.config.messages import check_models
-from blitz.config.models import Config, FeaturePipeline, Segmentation, scores_next_to
-from blitz.config.paths import OUTPUTS
+from blitz.config.models import Config, FeaturePipeline, Segmentation, is_model_key, scores_next_to
+from blitz.config.paths import INPUTS, OUTPUTS
 from blitz.config.values import AS_OF, Problem, add_months, dig, parse_date, parsed, show
 from blitz.errors import ConfigError
 
@@ -34,6 +34,8 @@ def load_config(
     feature_pipeline: Source | None = None,
     segmentation: Source | None = None,
     as_of: str | date | None = None,
+    catalog: str | None = None,
+    schema: str | None = None,
 ) -> Config:
     """The validated, resolved config.
 
@@ -47,6 +49,8 @@ def load_config(
             (y2 - y1) * 12 + (m2 - m1) months, whatever the two days of the month are, and keeps its own day; in a
             shorter month it is the last day: run date 2025-07-01 and cutoff 2024-07-01 become, as of 2025-08-15,
             2025-08-15 and 2024-08-01. ``{as_of}`` in output paths becomes the resulting run date as YYYYMMDD.
+        catalog, schema: what ``{catalog}`` and ``{schema}`` in paths and names of tables become, instead of
+            ``run.catalog`` and ``run.schema``.
 
     Raises:
         ConfigError: lists every problem found. Nothing was read but the config files.
@@ -55,6 +59,7 @@ def load_config(
     has_customers = "feature_pipeline" in tree or "feature_pipeline" in files  # the latter: given, but unreadable
     sources = {_INPUT: ""} if _default_input(tree) and has_customers else {}
     sources |= _default_scores(tree)
+    _name_catalog(tree, {"catalog": catalog, "schema": schema})
     problems += _resolve(tree, as_of)
     found = [*check_models(tree), *check_config(tree)]
     for path, message in _without_defaults(found, sources):
@@ -173,6 +178,22 @@ def _resolve(tree: dict[str, Any], as_of: str | date | None) -> list[str]:
         if run_date and isinstance(value, str) and AS_OF in value:
             _put(tree, path, value.replace(AS_OF, run_date.strftime("%Y%m%d")))
     return problems
+
+
+def _name_catalog(tree: dict[str, Any], given: Mapping[str, str | None]) -> None:
+    """Put the catalog and the schema into ``run`` where given, and into all paths; those without a value stay."""
+    if isinstance(tree.get("run", {}), dict):
+        tree["run"] = {**tree.get("run", {}), **{key: name for key, name in given.items() if name}}
+    body = dig(tree, "segmentation")
+    models = [f"segmentation.{key}" for key in body if is_model_key(key)] if isinstance(body, dict) else []
+    for path in (*INPUTS, *OUTPUTS, *models):
+        value = dig(tree, path)
+        for key in given:
+            name = dig(tree, f"run.{key}")
+            if isinstance(value, str) and isinstance(name, str):
+                value = value.replace(f"{{{key}}}", name)
+        if isinstance(value, str):
+            _put(tree, path, value)
 
 
 def _move(tree: dict[str, Any], run_date: date | None, as_of: date) -> date:

@@ -60,6 +60,7 @@ TimeFormat = Annotated[str, AfterValidator(check_time_format)]
 DayStart = Annotated[str, AfterValidator(matching("([01][0-9]|2[0-3]):[0-5][0-9]", 'a time of day such as "04:00"'))]
 CutPoints = Annotated[list[Number], Field(min_length=4, max_length=4), AfterValidator(check_ascending)]
 Url = Annotated[str, AfterValidator(matching(r"https?://[^\s/@]+/?", "a URL such as http://localhost:9000"))]
+CatalogPart = Annotated[str, AfterValidator(matching(r"\w[\w-]*", "letters, digits, _ and -"))]
 Region = Annotated[str, AfterValidator(matching("[a-z0-9-]+", "a region such as ap-south-1"))]
 
 
@@ -316,6 +317,8 @@ class RunOptions(_Model):
     engine: Literal["spark", "sail"] = "spark"
     memory: Memory | None = None
     format: Literal["parquet", "delta", "iceberg"] = "parquet"
+    catalog: CatalogPart | None = None
+    schema_name: CatalogPart | None = Field(default=None, alias="schema")
     snake_case_columns: bool = False
     max_rejected_fraction: Annotated[Number, Field(ge=0, le=1)] = 0.01
     allow_repeated_files: bool = False

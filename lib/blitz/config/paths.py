@@ -24,7 +24,7 @@ STEP_OUTPUTS = (
 TABLE_OUTPUTS = (*STEP_OUTPUTS, "run.quarantine_path")
 SUPPRESSION = "run.suppression_path"  # one file for all run dates, so none of OUTPUTS
 OUTPUTS = (*TABLE_OUTPUTS, "run.manifest_path", "run.debug_log", "run.report_path")
-_INPUTS = (
+INPUTS = (
     *(f"feature_pipeline.{name}.{key}" for name, section in CHANNEL_SECTIONS.items() for key in section.INPUTS),
     *(
         f"feature_pipeline.common.{key}"
@@ -87,7 +87,7 @@ def _given(config: Config) -> list[tuple[str, str]]:
     """(key, path) of each input and output."""
     tree, body = config.model_dump(by_alias=True), config.segmentation_body
     models = body.models if body else {}
-    given = {key: dig(tree, key) for key in (*_INPUTS, *OUTPUTS, SUPPRESSION)}
+    given = {key: dig(tree, key) for key in (*INPUTS, *OUTPUTS, SUPPRESSION)}
     given |= {f"segmentation.{key}": path for key, path in models.items()}
     return [(key, path) for key, path in given.items() if isinstance(path, str)]
 
@@ -100,7 +100,7 @@ def _inputs(tree: object) -> Iterator[tuple[str, list[Location]]]:
         f"segmentation.{key}": _located(dig(tree, f"feature_pipeline.customer.{output}"), check_output_path)
         for key, output in (("input_path", "output_path"), ("scores_path", "output_scores_path"))
     }
-    for path in (*_INPUTS, *models):
+    for path in (*INPUTS, *models):
         key = path.split(".", 1)
         value = body.get(key[1]) if isinstance(body, dict) and path in models else dig(tree, path)
         place = _located(value, check_output_path if path in published else check_input_path)

@@ -20,6 +20,7 @@ Problem = tuple[str, str]  # JSON path, message
 _T = TypeVar("_T")
 
 AS_OF = "{as_of}"
+_NAMES = re.compile(r"\{(catalog|schema)\}")
 _DATE = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[T ]00:00(?::00(?:\.0{1,9})?)?)?", re.ASCII)
 _WHOLE = re.compile(r"(-?\d+)\.0+", re.ASCII)
 _FIRST_YEAR, _LAST_YEAR = 1900, 2200  # the range of nanosecond timestamps and of window arithmetic
@@ -251,9 +252,16 @@ def _check_no_table(path: str) -> str:
     return path
 
 
-def _check_table(path: str) -> str:
+def _check_braces(path: str) -> None:
+    if named := _NAMES.search(path):
+        raise ValueError(f"{named[0]} needs a value: run.{named[1]} or --{named[1]}, in {show(path)}")
     if "{" in path or "}" in path:
-        raise ValueError(f"unknown placeholder or brace in {show(path)}: only {AS_OF} is known, in output paths")
+        known = f"{{catalog}}, {{schema}} and, in output paths, {AS_OF} are known"
+        raise ValueError(f"unknown placeholder or brace in {show(path)}: {known}")
+
+
+def _check_table(path: str) -> str:
+    _check_braces(path)
     table_name(path)
     return path
 
@@ -263,8 +271,7 @@ def _check_path(path: str) -> str:
         raise ValueError("must not be empty")
     if path != path.strip() or not path.isprintable():
         raise ValueError(f"must not contain control characters, or start or end with a blank: {show(path)}")
-    if "{" in path or "}" in path:
-        raise ValueError(f"unknown placeholder or brace in {show(path)}: only {AS_OF} is known, in output paths")
+    _check_braces(path)
     scheme = scheme_of(path)
     if scheme and scheme not in SCHEMES:
         hint = did_you_mean(scheme, SCHEMES)
