@@ -1,25 +1,27 @@
 """Whole runs with all inputs and outputs as tables of a catalog, and the commands that read them; needs jars.
 
-Not collected by itself: ``tests/crash/test_catalogs.py`` runs it.
+Not collected by itself: ``tests/crash/test_run_on_catalogs.py`` runs it.
 """
 
 import json
+import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 import compare
 import pandas_pipeline
 from blitz.cli.main import main
 from blitz_sample.generate import write_sample
-from catalogs import catalog_session, in_catalog, outputs_as_files, sql_of
+from catalogs import SCHEMAS, catalog_session, in_catalog, outputs_as_files, sql_of
 from places import CHECKOUT
 
 ORDERS = 3000
+Body = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -30,43 +32,142 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def files(tmp_path_factory: pytest.TempPathFactory) -> Body:
     """The config of a sample in files."""
     folder = tmp_path_factory.mktemp("files")
     write_sample(ORDERS, 5, f"{folder}/sample")
     text = (CHECKOUT / "conf/local.json").read_text()
-    return json.loads(text.replace("data/sample/", f"{folder}/sample/").replace("data/out/", f"{folder}/out/"))
+    body: Body = json.loads(text.replace("data/sample/", f"{folder}/sample/").replace("data/out/", f"{folder}/out/"))
+    return body
 
 
 @pytest.fixture(scope="module")
-def expected(files: dict[str, Any]) -> dict[str, pd.DataFrame]:
+def expected(files: Body) -> dict[str, pd.DataFrame]:
     return pandas_pipeline.run(files)
 
 
-@pytest.fixture(scope="module", params=["iceberg", "delta"])
-def body(
-    request: pytest.FixtureRequest, spark: SparkSession, files: dict[str, Any], tmp_path_factory
-) -> dict[str, Any]:
-    """A config with all inputs and outputs as tables; ``path`` is its file."""
+@pytest.fixture(scope="module", params=list(SCHEMAS))
+def run(request: pytest.FixtureRequest, spark: SparkSession, files: Body, tmp_path_factory) -> Body:
+    """The config of a run with all inputs and outputs as tables of one format; Delta's columns in snake case."""
     folder = tmp_path_factory.mktemp("run")
-    made = in_catalog(spark, files, request.param, folder / "manifest.json")
-    (folder / "conf.json").write_text(json.dumps(made))
-    return made | {"path": str(folder / "conf.json")}
+    body = in_catalog(spark, files, request.param, folder / "manifest.json")
+    body["run"]["snake_case_columns"] = request.param == "delta"
+    (folder / "conf.json").write_text(json.dumps(body))
+    assert main("run_all", argv=["--conf", str(folder / "conf.json"), "--no-report"]) == 0
+    return body | {"path": str(folder / "conf.json"), "folder": folder}
 
 
-def manifest_of(body: dict[str, Any]) -> dict[str, Any]:
-    return json.loads(Path(body["run"]["manifest_path"]).read_text())
+def manifest_of(body: Body, name: str = "manifest.json") -> Body:
+    manifest: Body = json.loads((body["folder"] / name).read_text())
+    return manifest
 
 
-def test_the_whole_run_and_a_rerun(spark, body, expected, tmp_path) -> None:
-    """Every column of every output is that of the independent computation; a rerun is one more version each."""
-    written = []
-    for _ in range(2):
-        assert main("run_all", argv=["--conf", body["path"], "--no-report"]) == 0
-        written.append({step: made["version"] for step, made in manifest_of(body)["steps"].items()})
-        assert compare.compare_outputs(expected, outputs_as_files(spark, body, tmp_path)) == []
-    assert set(written[0]) == set(expected) and not set(written[0].values()) & set(written[1].values())
-    customers = spark.table(sql_of(body["feature_pipeline"]["customer"]["output_path"]))
+def snake(name: str) -> str:
+    """Without blanks and capitals, by hand for the names that the outputs have."""
+    whole = {"BussTime": "buss_time", "StoreCode": "store_code", "BaseAmount": "base_amount"}
+    whole |= {"TransType": "trans_type", "SaleType": "sale_type"}
+    return whole.get(name, name.replace(" ", "_").lower())
+
+
+def test_every_column_is_that_of_the_independent_computation(spark, run, expected, tmp_path) -> None:
+    tables = expected
+    if run["run"]["snake_case_columns"]:
+        tables = {step: table.rename(columns=snake) for step, table in expected.items()}
+        keys = {step: [snake(name) for name in names] for step, names in compare.KEYS.items()}
+        found = {
+            step: compare.read(path)
+            for step, path in compare.output_paths(outputs_as_files(spark, run, tmp_path)).items()
+        }
+        assert {step: compare.differences(tables[step], found[step], keys[step]) for step in found} == {
+            step: [] for step in compare.KEYS
+        }
+        assert "omnichannel_late_night_order_count" in found["customers"]
+        return
+    assert compare.compare_outputs(expected, outputs_as_files(spark, run, tmp_path)) == []
+
+
+def test_comments_come_from_the_contract(spark, run) -> None:
+    customers = spark.table(sql_of(run["feature_pipeline"]["customer"]["output_path"]))
     comments = {field.name: field.metadata.get("comment") for field in customers.schema.fields}
     assert comments["omnichannel_recency"] == "days: whole days from the last order to the run date"
     assert len([text for text in comments.values() if text]) == len(comments) == 181
+
+
+def test_a_rerun_of_a_step_is_one_more_version(spark, run) -> None:
+    before = manifest_of(run)["steps"]
+    assert main("run_all", argv=["--conf", run["path"], "--no-report", "--steps", "segments"]) == 0
+    after = manifest_of(run, "manifest.segments.json")["steps"]["segments"]
+    assert after["rows"] == before["segments"]["rows"] and after["version"] != before["segments"]["version"]
+    assert all(step["version"] for step in before.values())
+
+
+def test_commands_read_the_tables(spark, run, expected, tmp_path, capsys) -> None:
+    """Report, explain, export, compare and training on names of tables, whatever the spelling of their columns."""
+    named = ["--conf", run["path"]]
+    customer = expected["microsegments"]["algonomy_id"].min()
+    segment = dict(expected["segments"].itertuples(index=False))[customer]
+    assert main("explain", argv=[*named, "--customer", customer, "--json"]) == 0
+    explained = json.loads(capsys.readouterr().out)
+    assert explained["segment"] == {"computed": segment, "published": segment, "agrees": True}
+    assert all(plan["agrees"] for plan in explained["plans"])
+    assert main("export", argv=[*named, "--out", str(tmp_path / "lists")]) == 0
+    assert f"{len(expected['segments']):,} rows" in capsys.readouterr().out
+    manifest = run["run"]["manifest_path"]
+    compared = ["--before", manifest, "--after", run["path"], "--out", str(tmp_path / "compared"), "--bins", "4"]
+    assert main("compare_runs", argv=[*compared, "--max-psi", "0.0001"]) == 0  # a run is equal to itself
+    assert main("report", argv=named) == 0
+    numbers = json.loads((run["folder"] / "report.json").read_text())
+    assert numbers["digest"]["run_id"] == manifest_of(run)["run_id"]
+    plan = run["segmentation"]["micro_plan"][0]["name"]
+    trained = ["--plan", plan, "--k", "2", "--max-rows", "50", "--out", str(tmp_path / "models")]
+    assert main("train_microsegments", argv=[*named, *trained]) == 0
+
+
+def test_all_problems_of_tables_and_files_come_in_one_message(spark, run, tmp_path, capsys) -> None:
+    fmt = run["run"]["format"]
+    schema = SCHEMAS[fmt]
+    features = json.loads(json.dumps(run["feature_pipeline"]))
+    orders = spark.table(sql_of(features["ownapp"]["orders_data_path"]))
+    broken = orders.drop("id").withColumn("order_placed_datetime", F.array("store_name"))
+    broken.writeTo(f"{schema}.broken").using(fmt).tableProperty("delta.columnMapping.mode", "name").create()
+    features["ownapp"]["orders_data_path"] = f"table:{schema}.broken"
+    features["swiggy"]["orders_data_path"] = f"table:{schema}.none"
+    features["instore"]["orders_file_pattern"] = f"{tmp_path}/none/*.csv"
+    features["common"]["mapping_file"] = "table:nowhere.db.mapping"
+    body = {name: run[name] for name in ("segmentation", "spark", "run")} | {"feature_pipeline": features}
+    (tmp_path / "conf.json").write_text(json.dumps(body))
+    assert main("run_all", argv=["--conf", str(tmp_path / "conf.json")]) == 1
+    said = capsys.readouterr().err
+    for problem in (
+        f"table:{schema}.broken (orders): column 'id' is missing",
+        "column 'order_placed_datetime' is array<string>, which cannot be read as instant",
+        f"table:{schema}.none (orders): no such table",
+        f"{tmp_path}/none/*.csv: no data file found for orders",
+        "table:nowhere.db.mapping (customer mapping): no such catalog: nowhere; set spark.sql.catalog.nowhere",
+    ):
+        assert problem in said, said
+    assert len(re.findall("^  - ", said, re.MULTILINE)) == 4
+
+
+def test_rejected_rows_go_to_a_table_next_to_the_output(spark, run, files, tmp_path) -> None:
+    """Text values of a table follow the rules of text in files; what cannot be read is in the quarantine."""
+    fmt, schema = run["run"]["format"], SCHEMAS[run["run"]["format"]]
+    features = json.loads(json.dumps(run["feature_pipeline"]))
+    source = spark.table(sql_of(features["instore"]["orders_file_pattern"]))
+    key = ["InvoiceNo", "StoreCode", "BussTime"]
+    one = source.orderBy(*key).first()
+    is_one = F.concat_ws("|", *key) == "|".join(one[name] for name in key)
+    amount = F.when(is_one, "soon").otherwise(F.concat(F.lit("Rs. "), "GrossAmount"))
+    odd = source.withColumn("GrossAmount", amount)
+    odd.writeTo(f"{schema}.odd").using(fmt).tableProperty("delta.columnMapping.mode", "name").create()
+    features["instore"] |= {"orders_file_pattern": f"table:{schema}.odd", "output_path": f"table:{schema}.odd_orders"}
+    body = {name: run[name] for name in ("segmentation", "spark", "run")} | {"feature_pipeline": features}
+    (tmp_path / "conf.json").write_text(json.dumps(body))
+    assert main("run_all", argv=["--conf", str(tmp_path / "conf.json"), "--steps", "instore"]) == 0
+    made = manifest_of(run, "manifest.instore.json")["steps"]["instore"]
+    assert made["quarantine"] == f"table:{schema}.quarantine_instore"
+    [rejected] = spark.table(sql_of(made["quarantine"])).collect()
+    assert (rejected["reason"], rejected["file"]) == ("bad_record", f"table:{schema}.odd")
+    assert json.loads(rejected["raw"])["GrossAmount"] == "soon"
+    before = manifest_of(run)["steps"]["instore"]["accounts"][0]
+    assert made["accounts"][0]["read"] == before["read"] and made["accounts"][0]["dropped"]["bad_record"] == 1

@@ -78,6 +78,7 @@ def in_catalog(spark: SparkSession, config: dict[str, Any], fmt: str, manifest: 
         features["common"][key] = _loaded(spark, features["common"][key], f"{schema}.{key}", fmt)
     segmentation["output_segments_path"] = f"table:{schema}.out_segments"
     segmentation["output_microsegments_path"] = f"table:{schema}.out_microsegments"
+    features["customer"]["output_scores_path"] = f"table:{schema}.out_scores"
     segmentation.pop("input_path", None)
     body["run"] |= {"engine": "spark", "format": fmt, "manifest_path": str(manifest)}
     return body
@@ -111,6 +112,7 @@ def outputs_as_files(spark: SparkSession, body: dict[str, Any], folder: Path) ->
     for name, section in features.items():
         if "output_path" in section:
             section["output_path"] = f"{folder}/{'customers' if name == 'customer' else name}"
+    features["customer"]["output_scores_path"] = f"{folder}/scores"
     segmentation["output_segments_path"] = f"{folder}/segments"
     segmentation["output_microsegments_path"] = f"{folder}/microsegments"
     return found

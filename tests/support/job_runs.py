@@ -1,6 +1,7 @@
 """Jobs as a user starts them, in a process of their own, on either engine."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -36,3 +37,13 @@ def environment(*without: str, **more: str) -> dict[str, str]:
     gone = ("SPARK", "PYSPARK", "SAIL", *without)
     bare = {name: value for name, value in os.environ.items() if not name.startswith(gone)}
     return {**bare, "BLITZ_VENV": str(Path(sys.executable).parents[1]), **more}
+
+
+def run_tests_apart(path: str) -> None:
+    """Run the tests of a file of the checkout in a process of their own, since Spark must start with other jars."""
+    folders = ("lib", "tests", "tests/support", "benchmarks", "scripts")
+    python_path = os.pathsep.join(str(CHECKOUT / folder) for folder in folders)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", "--durations=5"]
+    env = environment(PYTHONPATH=python_path, PYSPARK_PYTHON=sys.executable)
+    ran = subprocess.run([*command, str(CHECKOUT / path)], env=env, cwd=CHECKOUT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout[-6000:]
