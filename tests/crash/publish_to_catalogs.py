@@ -5,6 +5,7 @@ Not collected by itself: ``tests/crash/test_catalogs.py`` runs it.
 
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
@@ -189,6 +190,16 @@ def test_the_version_before_can_be_brought_back(spark: SparkSession, path: str, 
         name = sql_of(path).removeprefix("ice.")
         spark.sql(f"CALL ice.system.set_current_snapshot('{name}', {old.version})").collect()
     assert tags(read_output(spark, path)) == {"old": 30}
+
+
+def test_staging_tables_of_dead_runs_go_after_two_days(spark: SparkSession, path: str, fmt: Format) -> None:
+    name = sql_of(path)
+    young = f"__blitz_{datetime.now(UTC):%Y%m%dT%H%M%SZ}_a1b2c3d4"
+    for suffix in ("__blitz_20250101T000000Z_a1b2c3d4", young, "__blitz_of_a_user"):
+        spark.sql(f"CREATE TABLE {name}{suffix} USING {fmt} AS SELECT 1 AS id")
+    put(frame(spark, "new"), path, fmt)
+    left = {table.lower() for table in leftovers(spark, path, fmt)}
+    assert left == {f"{name.split('.')[-1]}{suffix}".lower() for suffix in (young, "__blitz_of_a_user")}
 
 
 def test_what_cannot_be_replaced_in_one_commit_is_refused(spark: SparkSession) -> None:

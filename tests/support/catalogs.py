@@ -53,6 +53,9 @@ def catalog_session(folder: str) -> SparkSession:
     session = SparkSession.builder.config(map=conf).master("local[2]").getOrCreate()
     for schema in SCHEMAS.values():
         session.sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+    for log in Path(folder).glob("warehouse/db.db/*/_delta_log"):  # this catalog forgets its tables with its session
+        if any(log.glob("*.json")):
+            session.sql(f"CREATE TABLE spark_catalog.db.{log.parent.name} USING delta LOCATION '{log.parent}'")
     return session
 
 

@@ -6,16 +6,19 @@ existing table is never dropped. Readers of the table do not see what is staged:
 | table | staged as | ``commit`` |
 |---|---|---|
 | Iceberg, with the columns that it has | a branch of the table | main moves to the branch; nothing is written again |
-| Iceberg with other columns, Delta, a new table | ``NAME__blitz_staging``, next to it | writes the rows to the table |
+| Iceberg with other columns, Delta, a new table | ``NAME__blitz_RUN``, next to it | writes the rows to the table |
 
-Where a run died, Iceberg's snapshot expiry releases the branch after two days, and the next run replaces the staging
-table. Commits of others while a run computes, but for maintenance, stop it: of two runs at once, one fails.
+Where a run died, Iceberg's snapshot expiry releases the branch after two days, and the next run that stages drops
+staging tables that are older. Commits of others while a run computes, but for maintenance, stop it: of two runs at
+once, one fails.
 """
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from pyspark.sql import DataFrame, SparkSession
@@ -27,7 +30,10 @@ from blitz.publish.base import Published
 from blitz.publish.catalog_formats import FORMATS, ICEBERG, CatalogFormat, own_format, with_comments
 from blitz.publish.delta import translate_delta_errors
 
-STAGING = "__blitz_staging"
+STAGING = "__blitz_"
+_OLD = timedelta(days=2)  # the branches of Iceberg are kept as long
+_BEGUN = re.compile(r"[0-9]{8}T[0-9]{6}Z", re.IGNORECASE)  # how the ids of runs begin; most catalogs know no capitals
+_BEGUN_FORMAT = "%Y%m%dT%H%M%SZ"
 _CONFLICT = (
     "Cannot fast-forward",
     "CommitFailedException",
@@ -49,7 +55,7 @@ class CatalogOutput:
     """A table of a catalog that is being published; made by ``publishing_table``, with its arguments."""
 
     def __init__(self, path: str, fmt: str, run_id: str, is_checked: bool, comment_of: CommentOf) -> None:
-        self._path, self._fmt, self._run_id = path, fmt, run_id
+        self._path, self._fmt, self._run = path, fmt, run_id.replace("-", "_")
         self._is_checked, self._comment_of = is_checked, comment_of
         self._staged: _Staged | None = None
 
@@ -63,9 +69,9 @@ class CatalogOutput:
             if not self._is_checked:
                 staged: _Staged = _Published(target)
             elif target.has_branches(df):
-                staged = _Branch(target, f"blitz_{self._run_id.replace('-', '_')}")
+                staged = _Branch(target, f"blitz_{self._run}")
             else:
-                staged = _StagingTable(target)
+                staged = _StagingTable(target, self._run)
             self._staged = staged  # what a write that fails has left is discarded, too
             return staged.write(df)
 
@@ -103,7 +109,7 @@ def publishing_table(
     Args:
         path: ``table:catalog.schema.name``.
         fmt: ``run.format``; ``parquet`` leaves the format to the catalog.
-        run_id: part of the name of the branch.
+        run_id: part of the name of the branch or the staging table.
         is_checked: whether the block does anything between ``stage`` and ``commit``; otherwise ``stage`` commits.
         comment_of: the column comments of a new table, and of new columns.
     """
@@ -228,43 +234,42 @@ class _Branch:
 
 @dataclass
 class _StagingTable:
-    """Rows in a table next to the target. ``version``: of this run's rows in it."""
+    """Rows in a table of this run, next to the target."""
 
     target: _Target
-    version: str | None = None
+    run: str
 
     def write(self, df: DataFrame) -> Published:
-        spark, table = self.target.spark, self._table
-        spark.sql(f"DROP TABLE IF EXISTS {table}")  # of a run that died
+        spark, table = self.target.spark, self._name.sql
+        self._drop_old()
         self.target.format.create(df, table)
-        published = self.target.format.published(spark, table, self.target.path)
-        self.version = published.version
-        return replace(published, version=None)
+        return replace(self.target.format.published(spark, table, self.target.path), version=None)
 
     def rows(self) -> DataFrame:
-        return self.target.spark.table(self._table)
+        return self.target.spark.table(self._name.sql)
 
     def commit(self) -> Published:
         self.target.refuse_changes()
-        self._refuse_other_rows()
         return self.target.replace(self.rows())
 
     def discard(self) -> None:
-        self.target.spark.sql(f"DROP TABLE IF EXISTS {self._table}")
+        self.target.spark.sql(f"DROP TABLE IF EXISTS {self._name.sql}")
 
-    def _refuse_other_rows(self) -> None:
-        """Raise PublishError where another run staged its rows in the same table."""
-        spark, path = self.target.spark, str(table_name(self.target.path).next_to(self._name.table))
-        if state_of(spark, path) is None or self.target.format.version(spark, self._table) != self.version:
-            raise _conflict(self.target.path, f": {path} is another run's")
+    def _drop_old(self) -> None:
+        """Drop the tables that runs left which died more than two days ago."""
+        name, spark = self.target.name, self.target.spark
+        schema = name.sql.rpartition(".")[0]
+        for row in spark.sql(f"SHOW TABLES IN {schema} LIKE '{name.table}{STAGING}*'").collect():
+            begun = _BEGUN.match(row["tableName"][len(name.table + STAGING) :])
+            if (
+                begun
+                and datetime.strptime(begun[0].upper(), _BEGUN_FORMAT).replace(tzinfo=UTC) < datetime.now(UTC) - _OLD
+            ):
+                spark.sql(f"DROP TABLE IF EXISTS {name.next_to(row['tableName']).sql}")
 
     @property
     def _name(self) -> TableName:
-        return self.target.name.next_to(self.target.name.table + STAGING)
-
-    @property
-    def _table(self) -> str:
-        return self._name.sql
+        return self.target.name.next_to(f"{self.target.name.table}{STAGING}{self.run}")
 
 
 def _target(spark: SparkSession, path: str, fmt: str, comment_of: CommentOf) -> _Target:
