@@ -7,20 +7,22 @@ import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+import boto3
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from blitz.errors import InputError, PublishError
 from blitz.publish.tables import Format, Published, publish, publishing, read_output
-from catalogs import catalog_session, sql_of
+from catalogs import catalog_session, glue_conf, sql_of
 
 Rows = dict[str, int]
 
 
 @pytest.fixture(scope="module")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    session = catalog_session(str(tmp_path_factory.mktemp("catalogs")))
+def spark(moto_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    boto3.client("s3", endpoint_url=moto_server).create_bucket(Bucket="lake")
+    session = catalog_session(str(tmp_path_factory.mktemp("catalogs")), glue_conf(moto_server, "lake"))
     yield session
     session.stop()
 
@@ -219,6 +221,34 @@ def test_what_cannot_be_replaced_in_one_commit_is_refused(spark: SparkSession) -
             put(rows, path, fmt)
         assert str(caught.value).startswith(f"{path}: {reason}"), str(caught.value)
     assert spark.table("spark_catalog.db.plain").collect() == [(1,)]
+
+
+def test_iceberg_in_glue(spark: SparkSession, moto_server: str) -> None:
+    """Created, replaced on a branch and with other columns; of two runs one fails; a plain Glue table is refused."""
+    path = "table:glue.db.t"
+    glue = boto3.client("glue", endpoint_url=moto_server)
+    with pytest.raises(InputError, match=f"^{path}: no such schema: db; create it first"):
+        put(frame(spark, "old"), path, "iceberg")
+    glue.create_database(DatabaseInput={"Name": "db"})
+    first = put(frame(spark, "old"), path, "iceberg")
+    put(frame(spark, "new", 7), path, "iceberg")
+    assert tags(read_output(spark, path)) == {"new": 7}
+    assert first.version and tags(at_version(spark, path, first.version)) == {"old": 30}
+    put(wider(frame(spark, "wide")), path, "iceberg")
+    with publishing(path, fmt="iceberg", run_id="a") as output:
+        output.stage(wider(frame(spark, "slow")))
+        publish(wider(frame(spark, "fast")), path, fmt="iceberg", run_id="b")
+        with pytest.raises(PublishError, match="another run has published here"):
+            output.commit()
+    assert tags(read_output(spark, path)) == {"fast": 30}
+    assert [table["Name"] for table in glue.get_tables(DatabaseName="db")["TableList"]] == ["t"]
+    stored = {"Columns": [{"Name": "id", "Type": "int"}], "Location": "s3://lake/plain"}
+    glue.create_table(
+        DatabaseName="db", TableInput={"Name": "plain", "TableType": "EXTERNAL_TABLE", "StorageDescriptor": stored}
+    )
+    with pytest.raises(PublishError, match="^table:glue.db.plain: is no Iceberg table, and cannot be replaced in one"):
+        put(frame(spark, "new"), "table:glue.db.plain", "iceberg")
+    assert not glue.get_table(DatabaseName="db", Name="plain")["Table"].get("Parameters", {}).get("metadata_location")
 
 
 def test_the_catalogs_own_format(spark: SparkSession) -> None:

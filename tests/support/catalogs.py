@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ PACKAGES = {
     "4.0": ("org.apache.iceberg:iceberg-spark-runtime-4.0_2.13:1.10.1", "io.delta:delta-spark_2.13:4.0.1"),
     "3.5": ("org.apache.iceberg:iceberg-spark-runtime-3.5_2.12:1.10.1", "io.delta:delta-spark_2.12:3.3.3"),
 }[_SPARK]
+AWS_BUNDLE = "org.apache.iceberg:iceberg-aws-bundle:1.10.1"
 SCHEMAS = {"iceberg": "ice.db", "delta": "spark_catalog.db"}
 _FOLDERS = {  # the raw tables of the sample: key of the config, name of the table
     "orders_data_path": "orders",
@@ -46,9 +48,26 @@ def catalog_conf(folder: str) -> dict[str, str]:
     }
 
 
-def catalog_session(folder: str) -> SparkSession:
-    """A session with both catalogs, and the schema ``db`` in each."""
-    conf = QUICK | catalog_conf(folder)
+def glue_conf(endpoint: str, bucket: str) -> dict[str, str]:
+    """Spark settings with the catalog ``glue``: Iceberg in Glue, its files in a bucket, both of moto's server."""
+    settings = {
+        "": "org.apache.iceberg.spark.SparkCatalog",
+        ".type": "glue",
+        ".warehouse": f"s3://{bucket}/warehouse",
+        ".io-impl": "org.apache.iceberg.aws.s3.S3FileIO",
+        ".glue.endpoint": endpoint,
+        ".s3.endpoint": endpoint,
+        ".s3.path-style-access": "true",
+        ".client.region": "us-east-1",
+    }
+    return {f"spark.sql.catalog.glue{key}": value for key, value in settings.items()}
+
+
+def catalog_session(folder: str, more: Mapping[str, str] | None = None) -> SparkSession:
+    """A session with both catalogs, the schema ``db`` in each, and more settings; with Glue if these have it."""
+    conf = QUICK | catalog_conf(folder) | dict(more or {})
+    if more:
+        conf["spark.jars.packages"] += f",{AWS_BUNDLE}"
     conf |= {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false", "spark.log.level": "OFF"}
     session = SparkSession.builder.config(map=conf).master("local[2]").getOrCreate()
     for schema in SCHEMAS.values():

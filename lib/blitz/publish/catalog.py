@@ -40,9 +40,8 @@ _CONFLICT = (
     "Concurrent",
     "DELTA_METADATA_CHANGED",
     "MetadataChangedException",
-    "ALREADY_EXISTS",
-    "AlreadyExistsException",
 )
+_EXISTS = ("ALREADY_EXISTS", "AlreadyExistsException")
 CommentOf = Callable[[str], str | None]  # the comment of a column, None where it has none
 _log = logging.getLogger(__name__)
 
@@ -305,7 +304,12 @@ def _translated(spark: SparkSession, path: str) -> Iterator[None]:
     except PublishError:
         raise
     except Exception as error:
-        if any(sign in str(error) for sign in _CONFLICT):
+        text = str(error)
+        if any(sign in text for sign in _EXISTS) and state_of(spark, path) is None:  # as Iceberg's catalog sees it
+            raise PublishError(
+                "is no Iceberg table, and cannot be replaced in one commit; drop or rename it", path=path
+            ) from error
+        if any(sign in text for sign in (*_CONFLICT, *_EXISTS)):
             raise _conflict(path, "") from error
         raise
 
