@@ -59,9 +59,10 @@ browser: ## Chromium for the report's test, where there is none
 test-slow: setup java ## the long tests: kills, S3, Delta, load
 	$(PYTEST) $(PARALLEL) -m slow
 
-test-matrix: ## the whole-run test on Spark 3.5 and on Spark Connect, a refresh on 3.5
+test-matrix: ## the whole-run test on Spark 3.5 and on Spark Connect, a refresh and tables of catalogs on 3.5
 	@$(MAKE) --no-print-directory setup java SPARK=3.5
 	.venv-spark35/bin/python -m pytest -q --durations=10 tests/runs/test_whole_run.py tests/runs/test_refresh.py -k "test_whole_run or copied_once"
+	.venv-spark35/bin/python -m pytest -q tests/crash/test_run_on_catalogs.py
 	SPARK_REMOTE="local[2]" $(PYTEST) tests/runs/test_whole_run.py
 
 lint: setup ## formatting, lint, types, import arrows
