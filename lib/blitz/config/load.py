@@ -13,7 +13,7 @@ from blitz.config.checks import check_config, check_segments
 from blitz.config.files import read_object, relative_to
 from blitz.config.messages import check_models
 from blitz.config.models import Config, FeaturePipeline, Segmentation, is_model_key, scores_next_to
-from blitz.config.paths import INPUTS, OUTPUTS
+from blitz.config.paths import INPUTS, OUTPUTS, SUPPRESSION
 from blitz.config.values import AS_OF, Problem, add_months, dig, parse_date, parsed, show
 from blitz.errors import ConfigError
 
@@ -186,7 +186,7 @@ def _name_catalog(tree: dict[str, Any], given: Mapping[str, str | None]) -> None
         tree["run"] = {**tree.get("run", {}), **{key: name for key, name in given.items() if name}}
     body = dig(tree, "segmentation")
     models = [f"segmentation.{key}" for key in body if is_model_key(key)] if isinstance(body, dict) else []
-    for path in (*INPUTS, *OUTPUTS, *models):
+    for path in (*INPUTS, *OUTPUTS, SUPPRESSION, *models):
         value = dig(tree, path)
         for key in given:
             name = dig(tree, f"run.{key}")
