@@ -5,7 +5,8 @@ Not collected by itself: ``tests/crash/test_run_on_catalogs.py`` runs it.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import pandas as pd
@@ -46,15 +47,25 @@ def expected(files: Body) -> dict[str, pd.DataFrame]:
     return pandas_pipeline.run(files)
 
 
-@pytest.fixture(scope="module", params=list(SCHEMAS))
-def run(request: pytest.FixtureRequest, spark: SparkSession, files: Body, tmp_path_factory) -> Body:
-    """The config of a run with all inputs and outputs as tables of one format; Delta's columns in snake case."""
-    folder = tmp_path_factory.mktemp("run")
-    body = in_catalog(spark, files, request.param, folder / "manifest.json")
-    body["run"]["snake_case_columns"] = request.param == "delta"
-    (folder / "conf.json").write_text(json.dumps(body))
-    assert main("run_all", argv=["--conf", str(folder / "conf.json"), "--no-report"]) == 0
-    return body | {"path": str(folder / "conf.json"), "folder": folder}
+@pytest.fixture(scope="module")
+def run_of(spark: SparkSession, files: Body, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Body]:
+    """The config of a run with all inputs and outputs as tables of a format; Iceberg's columns in snake case."""
+
+    @cache
+    def run(fmt: str) -> Body:
+        folder = tmp_path_factory.mktemp("run")
+        body = in_catalog(spark, files, fmt, folder / "manifest.json")
+        body["run"]["snake_case_columns"] = fmt == "iceberg"
+        (folder / "conf.json").write_text(json.dumps(body))
+        assert main("run_all", argv=["--conf", str(folder / "conf.json"), "--no-report"]) == 0
+        return body | {"path": str(folder / "conf.json"), "folder": folder}
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def iceberg(run_of: Callable[[str], Body]) -> Body:
+    return run_of("iceberg")
 
 
 def manifest_of(body: Body, name: str = "manifest.json") -> Body:
@@ -69,41 +80,37 @@ def snake(name: str) -> str:
     return whole.get(name, name.replace(" ", "_").lower())
 
 
-def test_every_column_is_that_of_the_independent_computation(spark, run, expected, tmp_path) -> None:
-    tables = expected
-    if run["run"]["snake_case_columns"]:
-        tables = {step: table.rename(columns=snake) for step, table in expected.items()}
-        keys = {step: [snake(name) for name in names] for step, names in compare.KEYS.items()}
-        found = {
-            step: compare.read(path)
-            for step, path in compare.output_paths(outputs_as_files(spark, run, tmp_path)).items()
-        }
-        assert {step: compare.differences(tables[step], found[step], keys[step]) for step in found} == {
-            step: [] for step in compare.KEYS
-        }
-        assert "omnichannel_late_night_order_count" in found["customers"]
-        return
-    assert compare.compare_outputs(expected, outputs_as_files(spark, run, tmp_path)) == []
+@pytest.mark.parametrize("fmt", list(SCHEMAS))
+def test_every_column_is_that_of_the_independent_computation(spark, run_of, expected, tmp_path, fmt) -> None:
+    paths = compare.output_paths(outputs_as_files(spark, run_of(fmt), tmp_path))
+    found = {step: compare.read(path) for step, path in paths.items()}
+    name_of = snake if fmt == "iceberg" else str
+    wanted = {step: table.rename(columns=name_of) for step, table in expected.items()}
+    keys = {step: [name_of(name) for name in names] for step, names in compare.KEYS.items()}
+    wrong = {step: compare.differences(wanted[step], found[step], keys[step]) for step in keys}
+    assert not any(wrong.values()), wrong
+    late = {"iceberg": "omnichannel_late_night_order_count", "delta": "omnichannel_Late Night_order_count"}
+    assert late[fmt] in found["customers"] and len(found["customers"].columns) == 181
 
 
-def test_comments_come_from_the_contract(spark, run) -> None:
-    customers = spark.table(sql_of(run["feature_pipeline"]["customer"]["output_path"]))
+def test_comments_come_from_the_contract(spark, iceberg) -> None:
+    customers = spark.table(sql_of(iceberg["feature_pipeline"]["customer"]["output_path"]))
     comments = {field.name: field.metadata.get("comment") for field in customers.schema.fields}
     assert comments["omnichannel_recency"] == "days: whole days from the last order to the run date"
     assert len([text for text in comments.values() if text]) == len(comments) == 181
 
 
-def test_a_rerun_of_a_step_is_one_more_version(spark, run) -> None:
-    before = manifest_of(run)["steps"]
-    assert main("run_all", argv=["--conf", run["path"], "--no-report", "--steps", "segments"]) == 0
-    after = manifest_of(run, "manifest.segments.json")["steps"]["segments"]
+def test_a_rerun_of_a_step_is_one_more_version(spark, iceberg) -> None:
+    before = manifest_of(iceberg)["steps"]
+    assert main("run_all", argv=["--conf", iceberg["path"], "--no-report", "--steps", "segments"]) == 0
+    after = manifest_of(iceberg, "manifest.segments.json")["steps"]["segments"]
     assert after["rows"] == before["segments"]["rows"] and after["version"] != before["segments"]["version"]
     assert all(step["version"] for step in before.values())
 
 
-def test_commands_read_the_tables(spark, run, expected, tmp_path, capsys) -> None:
+def test_commands_read_the_tables(spark, iceberg, expected, tmp_path, capsys) -> None:
     """Report, explain, export, compare and training on names of tables, whatever the spelling of their columns."""
-    named = ["--conf", run["path"]]
+    named = ["--conf", iceberg["path"]]
     customer = expected["microsegments"]["algonomy_id"].min()
     segment = dict(expected["segments"].itertuples(index=False))[customer]
     assert main("explain", argv=[*named, "--customer", customer, "--json"]) == 0
@@ -112,21 +119,22 @@ def test_commands_read_the_tables(spark, run, expected, tmp_path, capsys) -> Non
     assert all(plan["agrees"] for plan in explained["plans"])
     assert main("export", argv=[*named, "--out", str(tmp_path / "lists")]) == 0
     assert f"{len(expected['segments']):,} rows" in capsys.readouterr().out
-    manifest = run["run"]["manifest_path"]
-    compared = ["--before", manifest, "--after", run["path"], "--out", str(tmp_path / "compared"), "--bins", "4"]
+    manifest = iceberg["run"]["manifest_path"]
+    compared = ["--before", manifest, "--after", iceberg["path"], "--out", str(tmp_path / "compared"), "--bins", "4"]
     assert main("compare_runs", argv=[*compared, "--max-psi", "0.0001"]) == 0  # a run is equal to itself
     assert main("report", argv=named) == 0
-    numbers = json.loads((run["folder"] / "report.json").read_text())
-    assert numbers["digest"]["run_id"] == manifest_of(run)["run_id"]
-    plan = run["segmentation"]["micro_plan"][0]["name"]
+    manifests = iceberg["folder"].glob("manifest*.json")
+    numbers = json.loads((iceberg["folder"] / "report.json").read_text())
+    assert numbers["digest"]["run_id"] in {json.loads(path.read_text())["run_id"] for path in manifests}
+    plan = iceberg["segmentation"]["micro_plan"][0]["name"]
     trained = ["--plan", plan, "--k", "2", "--max-rows", "50", "--out", str(tmp_path / "models")]
     assert main("train_microsegments", argv=[*named, *trained]) == 0
 
 
-def test_all_problems_of_tables_and_files_come_in_one_message(spark, run, tmp_path, capsys) -> None:
-    fmt = run["run"]["format"]
+def test_all_problems_of_tables_and_files_come_in_one_message(spark, iceberg, tmp_path, capsys) -> None:
+    fmt = iceberg["run"]["format"]
     schema = SCHEMAS[fmt]
-    features = json.loads(json.dumps(run["feature_pipeline"]))
+    features = json.loads(json.dumps(iceberg["feature_pipeline"]))
     orders = spark.table(sql_of(features["ownapp"]["orders_data_path"]))
     broken = orders.drop("id").withColumn("order_placed_datetime", F.array("store_name"))
     broken.writeTo(f"{schema}.broken").using(fmt).tableProperty("delta.columnMapping.mode", "name").create()
@@ -134,7 +142,7 @@ def test_all_problems_of_tables_and_files_come_in_one_message(spark, run, tmp_pa
     features["swiggy"]["orders_data_path"] = f"table:{schema}.none"
     features["instore"]["orders_file_pattern"] = f"{tmp_path}/none/*.csv"
     features["common"]["mapping_file"] = "table:nowhere.db.mapping"
-    body = {name: run[name] for name in ("segmentation", "spark", "run")} | {"feature_pipeline": features}
+    body = {name: iceberg[name] for name in ("segmentation", "spark", "run")} | {"feature_pipeline": features}
     (tmp_path / "conf.json").write_text(json.dumps(body))
     assert main("run_all", argv=["--conf", str(tmp_path / "conf.json")]) == 1
     said = capsys.readouterr().err
@@ -149,10 +157,10 @@ def test_all_problems_of_tables_and_files_come_in_one_message(spark, run, tmp_pa
     assert len(re.findall("^  - ", said, re.MULTILINE)) == 4
 
 
-def test_rejected_rows_go_to_a_table_next_to_the_output(spark, run, files, tmp_path) -> None:
+def test_rejected_rows_go_to_a_table_next_to_the_output(spark, iceberg, tmp_path) -> None:
     """Text values of a table follow the rules of text in files; what cannot be read is in the quarantine."""
-    fmt, schema = run["run"]["format"], SCHEMAS[run["run"]["format"]]
-    features = json.loads(json.dumps(run["feature_pipeline"]))
+    fmt, schema = iceberg["run"]["format"], SCHEMAS[iceberg["run"]["format"]]
+    features = json.loads(json.dumps(iceberg["feature_pipeline"]))
     source = spark.table(sql_of(features["instore"]["orders_file_pattern"]))
     key = ["InvoiceNo", "StoreCode", "BussTime"]
     one = source.orderBy(*key).first()
@@ -161,13 +169,15 @@ def test_rejected_rows_go_to_a_table_next_to_the_output(spark, run, files, tmp_p
     odd = source.withColumn("GrossAmount", amount)
     odd.writeTo(f"{schema}.odd").using(fmt).tableProperty("delta.columnMapping.mode", "name").create()
     features["instore"] |= {"orders_file_pattern": f"table:{schema}.odd", "output_path": f"table:{schema}.odd_orders"}
-    body = {name: run[name] for name in ("segmentation", "spark", "run")} | {"feature_pipeline": features}
+    body = {name: iceberg[name] for name in ("segmentation", "spark", "run")} | {"feature_pipeline": features}
     (tmp_path / "conf.json").write_text(json.dumps(body))
     assert main("run_all", argv=["--conf", str(tmp_path / "conf.json"), "--steps", "instore"]) == 0
-    made = manifest_of(run, "manifest.instore.json")["steps"]["instore"]
+    made = manifest_of(iceberg, "manifest.instore.json")["steps"]["instore"]
     assert made["quarantine"] == f"table:{schema}.quarantine_instore"
-    [rejected] = spark.table(sql_of(made["quarantine"])).collect()
+    [rejected] = spark.table(sql_of(made["quarantine"])).where("raw LIKE '%soon%'").collect()
     assert (rejected["reason"], rejected["file"]) == ("bad_record", f"table:{schema}.odd")
     assert json.loads(rejected["raw"])["GrossAmount"] == "soon"
-    before = manifest_of(run)["steps"]["instore"]["accounts"][0]
-    assert made["accounts"][0]["read"] == before["read"] and made["accounts"][0]["dropped"]["bad_record"] == 1
+    before = manifest_of(iceberg)["steps"]["instore"]["accounts"][0]
+    after = made["accounts"][0]
+    assert after["read"] == before["read"]
+    assert after["dropped"]["bad_record"] == before["dropped"]["bad_record"] + 1

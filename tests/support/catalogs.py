@@ -1,7 +1,6 @@
 """Catalogs on local disk for tests: Iceberg's Hadoop catalog ``ice``, and Delta in ``spark_catalog``."""
 
 import copy
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -127,7 +126,7 @@ def _read(path: str) -> pa.Table:
 
 def outputs_as_files(spark: SparkSession, body: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The config with copies of its output tables as Parquet, for what compares files."""
-    found = json.loads(json.dumps(body))
+    found = copy.deepcopy(body)
     features, segmentation = found["feature_pipeline"], found["segmentation"]
     for step, path in compare.output_paths(body).items():
         spark.table(sql_of(path)).write.mode("overwrite").parquet(f"{folder}/{step}")

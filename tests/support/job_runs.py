@@ -39,11 +39,13 @@ def environment(*without: str, **more: str) -> dict[str, str]:
     return {**bare, "BLITZ_VENV": str(Path(sys.executable).parents[1]), **more}
 
 
-def run_tests_apart(path: str) -> None:
+def run_tests_apart(path: str, *options: str) -> None:
     """Run the tests of a file of the checkout in a process of their own, since Spark must start with other jars."""
     folders = ("lib", "tests", "tests/support", "benchmarks", "scripts")
     python_path = os.pathsep.join(str(CHECKOUT / folder) for folder in folders)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", "--durations=5"]
     env = environment(PYTHONPATH=python_path, PYSPARK_PYTHON=sys.executable)
-    ran = subprocess.run([*command, str(CHECKOUT / path)], env=env, cwd=CHECKOUT, capture_output=True, text=True)
+    ran = subprocess.run(
+        [*command, *options, str(CHECKOUT / path)], env=env, cwd=CHECKOUT, capture_output=True, text=True
+    )
     assert ran.returncode == 0, ran.stdout[-6000:]
