@@ -88,6 +88,13 @@ def message_of(done: subprocess.CompletedProcess[str]) -> str:
 
 
 @pytest.fixture(scope="module")
+def published_by_sail(moto_server: str, buckets: Any) -> None:
+    """The tables of conf/prod.json, written by Sail."""
+    done, _ = run("sail", moto_server)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-3000:]
+
+
+@pytest.fixture(scope="module")
 def expected(sample: Path) -> dict[str, pd.DataFrame]:
     """The tables of the sample by pandas; conf/prod.json computes what conf/local.json does."""
     return pandas_pipeline.run(
@@ -125,6 +132,42 @@ def test_conf_prod_unchanged(
     mapping = pd.read_csv(sample / "received_over_email/customer_invoice_mapping.csv", dtype=str)
     words = set(re.findall(r"[\w-]+", done.stdout + done.stderr))
     assert not words & {code for code in mapping["customer_code_ty"] if len(code) > 4}
+
+
+def job_on_s3(endpoint: str, job: str, *arguments: str) -> str:
+    """What a job prints on Sail with everything on S3; it must end well."""
+    command, places = command_of("sail", job, *arguments), environment("AWS_", **aws_environment(endpoint))
+    done = subprocess.run(command, env=places, cwd=CHECKOUT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.mark.usefixtures("published_by_sail")
+def test_jobs_that_read_a_run(moto_server: str, expected: dict[str, pd.DataFrame]) -> None:
+    """Report, export, training and explanation read the published tables and write next to them, on Sail."""
+    conf, lists, models = ("--conf", "conf/prod.json"), "s3://blitz-mcdelivery/lists", "s3://blitz-mcdelivery/trained"
+    segments, micro = expected["segments"], expected["microsegments"]
+
+    assert "report.html" in job_on_s3(moto_server, "report", *conf)
+    page = storage.read_bytes("s3://blitz-mcdelivery/features/users/ownapp/report.html").decode()
+    assert all(name in page for name in segments["Segment"].unique())
+
+    job_on_s3(moto_server, "export", *conf, "--by", "segment", "--out", lists)
+    files = [info.path for info in storage.list_files(lists) if info.path.endswith(".csv")]
+    exported = [
+        (row.algonomy_id, row.segment)
+        for path in files
+        for row in pd.read_csv(storage.open_input(path), dtype=str).itertuples()
+    ]
+    pairs = segments[["algonomy_id", "Segment"]].astype(str)
+    assert sorted(exported) == sorted(pairs.itertuples(index=False, name=None))
+
+    plan = str(micro["Segment"].mode()[0])
+    job_on_s3(moto_server, "train_microsegments", *conf, "--plan", plan, "--k", "3", "--out", models)
+    assert [info.path for info in storage.list_files(models) if info.path.endswith(".pkl")]
+
+    customer, segment = pairs.iloc[0]
+    assert segment in job_on_s3(moto_server, "explain", *conf, "--customer", customer)
 
 
 def test_a_missing_model(moto_server: str, buckets: Any) -> None:
