@@ -8,6 +8,7 @@ Spark writes the lists; they are published like a table.
 import hashlib
 import logging
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -17,8 +18,10 @@ from blitz import storage
 from blitz.accounts import READ, RowMetrics, each_row
 from blitz.config import Config
 from blitz.errors import ConfigError, PublishError
+from blitz.features.scores import COLUMNS as SCORE_COLUMNS
 from blitz.pipelines.context import new_run_id, read_published
 from blitz.publish.files import publishing_files
+from blitz.segmentation.rules import READER_FIELDS, About, about_segments, load_rules
 from blitz.segmentation.segments import ID_COLUMN
 from blitz.storage.frames import write_lists
 
@@ -26,6 +29,7 @@ log = logging.getLogger(__name__)
 
 KINDS = ("segment", "plan")
 COLUMNS = (ID_COLUMN, "segment", "microcluster")
+MORE_COLUMNS = (*READER_FIELDS, *SCORE_COLUMNS)
 MAX_ROWS = 1_000_000  # per file: spreadsheets have 1,048,576
 _LONGEST_FOLDER = 200  # file systems allow 255 bytes
 _CONTROL = r"[\p{Cc}\p{Zl}\p{Zp}]"
@@ -91,7 +95,30 @@ def members(segments: DataFrame, microsegments: DataFrame, kind: str) -> DataFra
     return segment.join(clusters, ID_COLUMN, "left").select(F.col("segment").alias("list"), *COLUMNS)
 
 
-def export(config: Config, spark: SparkSession, kind: str, out: str, max_rows: int = MAX_ROWS) -> Exported:
+def with_more_columns(
+    lists: DataFrame, columns: Sequence[str], about: Mapping[str, About], scores: DataFrame | None
+) -> DataFrame:
+    """The lists with more columns, all text: what the rules say about the segment for readers, and scores.
+
+    Amounts have two decimals. A segment that the rules do not have, and a customer without scores, have nulls.
+    """
+    told = [name for name in columns if name in READER_FIELDS]
+    if told:
+        rows = [(segment, *[getattr(each, name) for name in told]) for segment, each in about.items()]
+        table = lists.sparkSession.createDataFrame(rows, ", ".join(f"{name} string" for name in ("segment", *told)))
+        lists = lists.join(F.broadcast(table), "segment", "left")
+    wanted = [name for name in columns if name not in READER_FIELDS]
+    if wanted and scores is not None:
+        kinds = dict(scores.dtypes)
+        cells = {name: F.col(name).cast("decimal(20,2)") if kinds[name] == "double" else F.col(name) for name in wanted}
+        texts = scores.select(ID_COLUMN, *[cell.cast("string").alias(name) for name, cell in cells.items()])
+        lists = lists.join(texts, ID_COLUMN, "left")
+    return lists
+
+
+def export(
+    config: Config, spark: SparkSession, kind: str, out: str, max_rows: int = MAX_ROWS, more: Sequence[str] = ()
+) -> Exported:
     """Write lists of the published segments and micro-segments to ``out``, replacing those of an earlier export.
 
     Args:
@@ -100,6 +127,7 @@ def export(config: Config, spark: SparkSession, kind: str, out: str, max_rows: i
         kind: ``segment`` or ``plan``.
         out: a folder that is absent, empty, or contains lists of the same kind.
         max_rows: maximum rows per file; a longer list has several files.
+        more: further columns, of MORE_COLUMNS.
 
     Raises InputError where an output is missing, ConfigError where ``out`` overlaps an output, PublishError where it
     contains other files; then nothing is written.
@@ -109,13 +137,17 @@ def export(config: Config, spark: SparkSession, kind: str, out: str, max_rows: i
     segments = read_published(spark, body.output_segments_path, config)
     microsegments = read_published(spark, body.output_microsegments_path, config)
     source = segments if kind == "segment" else microsegments
+    about = about_segments(load_rules(body.rules_path))
+    has_scores = set(more) & set(SCORE_COLUMNS)
+    scores = read_published(spark, str(body.scores_path), config) if has_scores else None
     with publishing_files(out, run_id=new_run_id()) as staged:
         _refuse_other_files(out, kind)
         found = {row["Segment"]: int(row["count"]) for row in source.groupBy("Segment").count().collect()}
         unlisted = found.pop(None, 0)
         rows = dict(sorted(found.items()))
-        lists = members(segments, microsegments, kind)
-        escaped = _write(spark, lists, rows, f"by_{kind}", max_rows, staged.folder, out)
+        lists = with_more_columns(members(segments, microsegments, kind), more, about, scores)
+        columns = (*COLUMNS, *more)
+        escaped = _write(lists, columns, rows, f"by_{kind}", max_rows, staged.folder, out)
         files = [info for info in storage.list_files(staged.folder) if info.path.endswith(".csv")]
         if rows and not files:
             raise PublishError(
@@ -128,19 +160,25 @@ def export(config: Config, spark: SparkSession, kind: str, out: str, max_rows: i
 
 
 def _write(
-    spark: SparkSession, lists: DataFrame, rows: dict[str, int], key: str, max_rows: int, staging: str, out: str
+    lists: DataFrame,
+    columns: Sequence[str],
+    rows: dict[str, int],
+    key: str,
+    max_rows: int,
+    staging: str,
+    out: str,
 ) -> int:
     """Write the lists to ``staging``; returns how many cells were escaped. Raises PublishError if rows are missing."""
     places = [(name, folder_name(name), -(-count // max_rows)) for name, count in rows.items()]
-    table = spark.createDataFrame(places, f"list string, {key} string, parts int")
+    table = lists.sparkSession.createDataFrame(places, f"list string, {key} string, parts int")
     part = F.pmod(F.xxhash64(F.col(ID_COLUMN)), F.col("parts")).alias("part")
-    raw = lists.join(F.broadcast(table), "list", "inner").select(key, part, *COLUMNS)
-    cells = raw.select(key, "part", *COLUMNS, *[safe_text(F.col(name)).alias(f"safe_{name}") for name in COLUMNS])
+    raw = lists.join(F.broadcast(table), "list", "inner").select(key, part, *columns)
+    cells = raw.select(key, "part", *columns, *[safe_text(F.col(name)).alias(f"safe_{name}") for name in columns])
     metrics = RowMetrics()
-    escaped = {name: F.col(f"safe_{name}") != F.col(name) for name in COLUMNS}
+    escaped = {name: F.col(f"safe_{name}") != F.col(name) for name in columns}
     observed = metrics.observe(cells, {"lists": {READ: each_row()}, "escaped": escaped})
     ready = (
-        observed.select(key, "part", *[F.col(f"safe_{name}").alias(name) for name in COLUMNS])
+        observed.select(key, "part", *[F.col(f"safe_{name}").alias(name) for name in columns])
         .repartition(key, "part")  # one file per list, several for a long one, written in parallel
         .sortWithinPartitions(key, ID_COLUMN)
         .drop("part")

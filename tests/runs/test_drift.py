@@ -10,7 +10,7 @@ import pytest
 from blitz.cli.main import main
 from blitz.drift.compare import compare
 from blitz.drift.runs import Run, read_run
-from blitz.drift.tables import alarms
+from blitz.drift.tables import alarms, format_comparison
 
 LUNCH, COKE = "omnichannel_Lunch_order_count", "omnichannel_categ_base_product_coke_count"
 LOADED = ["ownapp_order_count", LUNCH, COKE]
@@ -61,7 +61,8 @@ def write_run(folder: Path, at: int, rng: np.random.Generator, models: dict) -> 
     micro.to_parquet(folder / "micro.par", index=False)
     names = {"customers": "customers", "segments": "segments", "microsegments": "micro"}
     steps = {step: {"output": f"{folder}/{name}.par"} for step, name in names.items()}
-    body = {"run_id": f"r{at}", "rules": "0" * 64, "models": models, "steps": steps}
+    about = {"A": {"name": f"name of A in {at}"}, "B": {"owner": "Ann"}}
+    body = {"about_segments": about, "run_id": f"r{at}", "rules": "0" * 64, "models": models, "steps": steps}
     (folder / "manifest.json").write_text(json.dumps(body))
     return customers
 
@@ -107,6 +108,13 @@ def test_planted_migration(body):
         "Q": {("0", "0"): 1},
     }
     assert (body["rules_same"], body["models_same"]) == (True, True)
+
+
+def test_segments_have_their_later_names(body):
+    assert body["about_segments"] == {"A": {"name": "name of A in 1"}, "B": {"owner": "Ann"}}
+    lines = [line.split() for line in format_comparison(body).splitlines()]
+    assert next(line for line in lines if line[:2] == ["A", "4"])[-6:] == ["1", "name", "of", "A", "in", "1"]
+    assert next(line for line in lines if line[:2] == ["B", "2"])[-1] == "-"
 
 
 def test_the_flags_that_moved_customers(body):

@@ -100,6 +100,13 @@ def conf(tmp_path_factory) -> str:
     pd.DataFrame({"algonomy_id": chosen["algonomy_id"], "Segment": "Seg_6_15_10"}).to_parquet(folder / "segments.par")
     mine = {"algonomy_id": [ME, ME], "microcluster": ["9", "9"], "Segment": ["wide", "elsewhere"]}
     pd.DataFrame(mine).to_parquet(folder / "micro.par")
+    scores = {
+        "algonomy_id": [ME, "other"],
+        "total_spend": [150.5, 1.0],
+        "lifecycle": ["due", "new"],
+        "missed_visits": [1.5, None],
+    }
+    pd.DataFrame(scores).to_parquet(folder / "out/users_scores.parquet")
     key, segment = "segment_a_model", "Seg_6_15_10"
     plan = [
         {"name": "other", "source_segments": ["Seg1_5_1"], "model_key": key},
@@ -141,7 +148,10 @@ def test_every_rule_names_the_conditions_that_fail(mine):
     }
     assert [each["segment"] for each in mine["rules"] if each["matched"]] == ["Seg_6_15_10"]
     assert (mine["band"], mine["dropped"]) == ("6_15", None)
-    assert mine["segment"] == {"computed": "Seg_6_15_10", "published": "Seg_6_15_10", "agrees": True}
+    name = "6–15 orders, 7+ products, several channels, premium prices, late night"
+    assert mine["segment"] == {"computed": "Seg_6_15_10", "published": "Seg_6_15_10", "agrees": True, "name": name}
+    assert mine["rules"][-1]["name"] == name
+    assert mine["scores"] == {"total_spend": 150.5, "lifecycle": "due", "missed_visits": 1.5}
     assert mine["rule_variables"] == {
         "ownapp_order_count": 9, "unique_cat_base_count": 8, "Weekend_flag": 1, "Lunch_flag": 0,
         "Premium_price_flag": 1, "Late_Night_flag": 1, "channel_count": 2,
@@ -191,7 +201,10 @@ def test_customers_without_a_published_segment(spark, conf):
     over, bare, few = (explain(config, spark, name) for name in ("over", "bare", "few"))
     assert (over["dropped"], bare["dropped"], few["dropped"]) == ("over_100_orders", "no_category", None)
     assert (over["band"], over["rules"], over["plans"], over["segment"]["computed"]) == (None, [], [], None)
-    assert few["segment"] == {"computed": "Seg1_5_6", "published": None, "agrees": False}
+    assert {name: few["segment"][name] for name in ("computed", "published", "agrees")} == {
+        "computed": "Seg1_5_6", "published": None, "agrees": False,
+    }  # fmt: skip
+    assert few["scores"] is None
     assert "drops this customer (over_100_orders)" in format_explanation(over)
     assert "the rules give Seg1_5_6, published is none; run the segments job again" in format_explanation(few)
 
@@ -210,7 +223,15 @@ def test_text_and_json_of_the_job_say_the_same(spark, conf, mine, capsys):
     assert capsys.readouterr().err.count("explain: failed: no customer with that id") == 1
     assert "70707070" not in (Path(tempfile.gettempdir()) / "blitz-explain.debug.log").read_text()
     text = format_explanation(mine)
-    for part in ("ownapp: 2", "swiggy: none", "Segment Seg_6_15_10, as published", "runner-up", "Pulls to"):
+    for part in (
+        "ownapp: 2",
+        "swiggy: none",
+        "lifecycle      due",
+        "  6–15 orders, 7+ products, several",
+        "Segment Seg_6_15_10, as published",
+        "runner-up",
+        "Pulls to",
+    ):
         assert part in text
     matched = next(line for line in text.splitlines() if line.startswith("  Seg_6_15_10"))
     assert matched.split()[1] == "matches" and "Late_Night_flag = 1" in matched

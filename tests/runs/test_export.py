@@ -60,6 +60,28 @@ def test_lists_by_segment_are_the_outputs(sample_config, sample_run, tmp_path, c
     assert os.listdir(tmp_path) == ["lists"]
 
 
+def test_lists_with_names_and_scores(sample_config, sample_run, tmp_path, capsys) -> None:
+    columns = "name,lifecycle,total_spend,missed_visits,clv_frequency"
+    assert job(["--conf", sample_config["path"], "--out", f"{tmp_path}/lists", "--columns", columns]) == 0
+    said = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("  Seg1_5_2 "))
+    assert said.endswith("by_segment=Seg1_5_2      1–5 orders, up to 2 products, weekends only")
+    (path,) = (tmp_path / "lists/by_segment=Seg1_5_2").glob("*.csv")
+    found = pd.read_csv(path, dtype=str, keep_default_na=False).set_index("algonomy_id")
+    assert list(found) == ["segment", "microcluster", *columns.split(",")]
+    assert set(found["name"]) == {"1–5 orders, up to 2 products, weekends only"}
+    scores = Path(sample_config["feature_pipeline"]["customer"]["output_path"]).parent / "users_scores.parquet"
+    expected = pd.read_parquet(scores).set_index("algonomy_id").loc[found.index]
+    assert found["lifecycle"].tolist() == expected["lifecycle"].tolist()
+    assert found["clv_frequency"].tolist() == expected["clv_frequency"].astype(str).tolist()
+    for name in ("total_spend", "missed_visits"):
+        numbers = pd.to_numeric(found[name])  # an empty cell is NaN
+        assert numbers.tolist() == pytest.approx(expected[name].tolist(), abs=0.0051, nan_ok=True)
+        assert set(found[name].str.partition(".")[2].str.len()) <= {0, 2}
+    with pytest.raises(SystemExit):
+        job(["--conf", sample_config["path"], "--out", f"{tmp_path}/x", "--columns", "lifecicle"])
+    assert "unknown column 'lifecicle'; did you mean \"lifecycle\"?" in capsys.readouterr().err
+
+
 def test_lists_by_plan_replace_those_before_and_split_long_ones(spark, sample_config, sample_run, tmp_path) -> None:
     config, out = load_config(conf=sample_config["path"]), tmp_path / "plans"
     export(config, spark, "plan", str(out))

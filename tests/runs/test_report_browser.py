@@ -134,6 +134,8 @@ def test_segments_equal_the_outputs(page, outputs):
     )
     names = page.eval_on_selector_all("#segment-table tbody tr", "rows => rows.map(row => row.dataset.segment)")
     assert sorted(names) == sorted(grouped.index) and len(names) == 27
+    shown = page.eval_on_selector_all("#segment-table .name", "all => all.map(each => each.innerText)")
+    assert len(set(shown)) == 27 and "16+ orders, up to 11 products, breakfast" in shown
     expected = grouped.loc[names]
     rows = "#segment-table tbody tr"
     assert column(page, rows, "td:nth-child(3)") == expected["n"].tolist()

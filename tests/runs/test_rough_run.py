@@ -189,10 +189,10 @@ def test_lines_and_customers_go_to_their_own_orders(ran):
 
 @pytest.mark.spark
 def test_no_job_reads_an_input_twice(ran):
-    """One job per step, one per quarantine and one that looks there for half records; of each, every file scan is of
-    another file, and counts its rows once. The report's jobs come after: over the outputs, and one over the raw lines
+    """One job per step, one per quarantine and one that looks there for half records, and two over the rows that the
+    scores keep; of each, every file scan is of another file, and counts its rows once. The report's jobs come after: over the outputs, and one over the raw lines
     for the items without a category."""
-    steps = len(CHANNELS) * 3 + 3
+    steps = len(CHANNELS) * 3 + 3 + 1 + 2
     of_report = [[places for places, _ in scans] for scans in ran.scans[steps:]]
     assert len(of_report) == 5
     assert sum(any("/raw/" in places for places in job) for job in of_report) == 1

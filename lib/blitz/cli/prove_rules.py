@@ -11,7 +11,7 @@ from blitz.cli.command import Command
 from blitz.config import validate_segments
 from blitz.errors import BlitzError, InputError, RuleError
 from blitz.segmentation.proof import MOST_CELLS, BandProof, prove
-from blitz.segmentation.rules import RuleSet, load_rules, rules_hash, segment_names
+from blitz.segmentation.rules import About, Rule, RuleSet, load_rules, rules_hash, segment_names
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +42,10 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def format_proof(rules: RuleSet, proofs: Sequence[BandProof]) -> str:
-    """Return per band how many cells match one rule, none or several, then its rules with their cells, as text."""
+    """Return per band how many cells match one rule, none or several, as text.
+
+    Below a band are its rules, each with its cells and what it says for readers.
+    """
     lines = [f"{'band':<16}{'rules':>6}{'cells':>10}{'one rule':>10}{'gaps':>8}{'overlaps':>10}"]
     for band, proof in zip(rules.bands, proofs, strict=True):
         head = f"{band.name:<16}{len(band.rules):>6}{proof.cells:>10,}"
@@ -50,10 +53,14 @@ def format_proof(rules: RuleSet, proofs: Sequence[BandProof]) -> str:
             lines.append(f"{head}  too many cells")
             continue
         lines.append(f"{head}{sum(proof.per_segment.values()):>10,}{proof.gaps:>8,}{proof.overlaps:>10,}")
-        lines += [
-            f"  {rule.segment:<14}{proof.per_segment[rule.segment]:>16,}  {rule.in_words()}" for rule in band.rules
-        ]
+        lines += [line for rule in band.rules for line in _rule_lines(rule, proof.per_segment[rule.segment])]
     return "\n".join(lines)
+
+
+def _rule_lines(rule: Rule, cells: int) -> list[str]:
+    """A rule with its cells, and below it what it says for readers."""
+    about = About(rule.name, rule.description, rule.action, rule.owner).in_words()
+    return [f"  {rule.segment:<14}{cells:>16,}  {rule.in_words()}", *([f"{'':<34}{about}"] if about else [])]
 
 
 command = Command("prove_rules", __doc__, add_arguments, run)

@@ -40,6 +40,7 @@ def compare(spark: SparkSession, before: Run, after: Run, bins: int = 10) -> Jso
         "after": after.as_json(),
         "rules_same": before.rules == after.rules,
         "models_same": models_same,
+        "about_segments": {**before.about, **after.about},
         "bins": bins,
         "segments": _segments(pairs, variables),
         "microsegments": _microsegments(groups),

@@ -14,7 +14,7 @@ from blitz.errors import InputError
 from blitz.pipelines.spelling import spelling_of, with_original_names
 from blitz.publish.tables import Format, read_output
 from blitz.run.steps import output_path
-from blitz.segmentation.rules import load_rules, rules_hash
+from blitz.segmentation.rules import about_segments, load_rules, rules_hash
 from blitz.segmentation.segments import BAND_COLUMN, OMNICHANNEL, flag_name, short_name
 from blitz.spark.columns import quoted_col
 from blitz.spark.engine import SPARK
@@ -46,7 +46,7 @@ class Run:
     """One run: the file that describes it, its outputs by step, its hashes, and what its config says about columns.
 
     A manifest says nothing about columns (``names`` is None): then each loaded ``omnichannel_`` column counts as a
-    flag, and whether a rule reads it is unknown.
+    flag, and whether a rule reads it is unknown. ``about`` has what the rules say about each segment for readers.
     """
 
     source: str
@@ -62,6 +62,7 @@ class Run:
     s3_region: str | None = None
     engine: str = SPARK
     spelling: Spelling = PLAIN
+    about: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def read(self, spark: SparkSession, step: str) -> DataFrame:
         """Return the published output of a step. Raises InputError where there is none."""
@@ -107,7 +108,9 @@ def _of_manifest(path: str, body: JsonObject) -> Run:
     outputs = {step: str(steps[step]["output"]) for step in OUTPUTS}
     engine = str(body.get("engine", SPARK))
     spelling = Spelling(originals=body.get("column_names", {}))
-    return Run(path, outputs, dict(body.get("models", {})), body.get("rules"), engine=engine, spelling=spelling)
+    about = dict(body.get("about_segments", {}))
+    models, rules = dict(body.get("models", {})), body.get("rules")
+    return Run(path, outputs, models, rules, engine=engine, spelling=spelling, about=about)
 
 
 def _format_of(path: str) -> Format:
@@ -136,4 +139,5 @@ def _of_config(path: str) -> Run:
         run.s3_region,
         run.engine,
         spelling_of(config),
+        {name: about.as_json() for name, about in about_segments(rules).items()},
     )

@@ -86,7 +86,7 @@ def format_comparison(body: JsonObject) -> str:
     parts = [
         f"Before {body['before']['source']}\nAfter  {body['after']['source']}\n"
         f"Rules: {same[body['rules_same']]}. Models: {same[body['models_same']]}.",
-        _totals("Segment", body["segments"]["totals"]),
+        _totals("Segment", body["segments"]["totals"], _names(body)),
         _moves(body["segments"]["moved_pairs"]),
     ]
     for plan, each in body["microsegments"].items():
@@ -98,10 +98,18 @@ def format_comparison(body: JsonObject) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _totals(title: str, totals: Mapping[str, Mapping[str, int]]) -> str:
-    header = (title, "Before", "After", "Stayed", "Moved out", "Moved in", "Left", "Entered")
+def _names(body: JsonObject) -> dict[str, str]:
+    return {segment: about["name"] for segment, about in body["about_segments"].items() if "name" in about}
+
+
+def _totals(title: str, totals: Mapping[str, Mapping[str, int]], names: Mapping[str, str] | None = None) -> str:
+    header = [title, "Before", "After", "Stayed", "Moved out", "Moved in", "Left", "Entered"]
     keys = ("before", "after", "stayed", "moved_out", "moved_in", "left", "entered")
-    return table(header, [(name, *[each[key] for key in keys]) for name, each in totals.items()]) if totals else ""
+    rows: list[list[object]] = [[name, *[each[key] for key in keys]] for name, each in totals.items()]
+    if names:
+        header.append("Name")
+        rows = [[*row, names.get(str(row[0]), "-")] for row in rows]
+    return table(header, rows) if totals else ""
 
 
 def _moves(pairs: Sequence[JsonObject]) -> str:

@@ -23,12 +23,13 @@ from blitz.errors import InputError
 from blitz.features.orders import in_window, local_time
 from blitz.pipelines.context import read_published
 from blitz.pipelines.segmentation import SegmentRunner
+from blitz.publish.tables import output_exists
 from blitz.raw.channels import CHANNELS
 from blitz.segmentation import segments
 from blitz.segmentation.domains import Value
 from blitz.segmentation.microsegments import PlanItem, plan_rows, prepared
 from blitz.segmentation.payload import Payload
-from blitz.segmentation.rules import RuleSet, explain_rules
+from blitz.segmentation.rules import RuleSet, about_segments, explain_rules
 from blitz.segmentation.segments import BAND_COLUMN, CATEGORY_COUNT, ID_COLUMN, MOST_ORDERS
 from blitz.spark.columns import quoted_col
 from blitz.text import JsonObject
@@ -39,9 +40,10 @@ Vector = NDArray[np.float64]
 def explain(config: Config, spark: SparkSession, customer: str) -> JsonObject:
     """Return what determines a customer's segment and micro-segments, as JSON values.
 
-    Keys: ``customer``, ``window``, ``orders`` (by channel; None if the config has no feature pipeline), ``dropped``
-    (why the customer has no segment, or None), ``band``, ``rule_variables``, ``flags``, ``counts``, ``rules`` (each
-    with the conditions that failed), ``segment`` (computed, published, agrees) and ``plans``.
+    Keys: ``customer``, ``window``, ``orders`` (by channel; None if the config has no feature pipeline), ``scores``
+    (None if there are none), ``dropped`` (why the customer has no segment, or None), ``band``, ``rule_variables``,
+    ``flags``, ``counts``, ``rules`` (each with its name and the conditions that failed), ``segment`` (computed,
+    published, agrees, and what the rules say about it for readers) and ``plans``.
 
     Raises InputError where an output is not published, or the customer features do not contain the id.
     """
@@ -49,6 +51,7 @@ def explain(config: Config, spark: SparkSession, customer: str) -> JsonObject:
         orders = pool.submit(_orders, config, spark, customer)
         published = pool.submit(_published, config, spark, customer)
         micro = pool.submit(_microclusters, config, spark, customer)
+        scored = pool.submit(_scores, config, spark, customer)
         runner = SegmentRunner(config, spark)
         table = runner.load_data()
         plans = pool.submit(lambda: _plans(config, spark, table, customer, published.result(), micro.result()))
@@ -60,12 +63,14 @@ def explain(config: Config, spark: SparkSession, customer: str) -> JsonObject:
         # A customer that the segmentation drops is in the features alone, or does not exist.
         features = rows[0]["loaded"].asDict() if rows else _features(runner, customer, table.columns)
         dropped = None if rows else _dropped(features)
-        body: JsonObject = {"customer": customer, **orders.result(), "dropped": dropped}
+        body: JsonObject = {"customer": customer, **orders.result(), "scores": scored.result(), "dropped": dropped}
     body["counts"] = {name: plain(features[name]) for name in table.columns if name != ID_COLUMN}
     body |= _rules(rows[0].asDict() if rows else {}, runner.rules)
     computed, segment = _matched(body["rules"]), published.result()
     agrees = segment is not None and computed == segment
-    body["segment"] = {"computed": computed, "published": segment, "agrees": agrees}
+    about = about_segments(runner.rules)
+    described = about[computed].as_json() if computed else {}
+    body["segment"] = {"computed": computed, "published": segment, "agrees": agrees, **described}
     body["plans"] = plans.result()
     return body
 
@@ -103,6 +108,15 @@ def _published(config: Config, spark: SparkSession, customer: str) -> str | None
     path = config.segmentation.output_segments_path
     rows = _of(read_published(spark, path, config), customer).select("Segment").collect()
     return rows[0]["Segment"] if rows else None
+
+
+def _scores(config: Config, spark: SparkSession, customer: str) -> JsonObject | None:
+    """The customer's published scores by column; None where there is no scores table, or it lacks the customer."""
+    path = config.segmentation.scores_path
+    if path is None or not output_exists(spark, path):
+        return None
+    rows = _of(read_published(spark, path, config), customer).drop(ID_COLUMN).collect()
+    return {name: plain(value) for name, value in rows[0].asDict().items()} if rows else None
 
 
 def _microclusters(config: Config, spark: SparkSession, customer: str) -> dict[str, str]:
@@ -164,6 +178,7 @@ def _rules(values: JsonObject, rules: RuleSet) -> JsonObject:
     verdicts = [
         {
             "segment": verdict.segment,
+            "name": rule.name,
             "rule": rule.in_words(),
             "matched": verdict.matched,
             "failed": [text.replace("(is nan)", "(is null)") for text in verdict.failed],

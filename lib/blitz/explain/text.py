@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from blitz.raw.channels import CHANNELS
+from blitz.segmentation.rules import READER_FIELDS, About
 from blitz.text import JsonObject, table
 
 MAX_PULLS = 8
@@ -11,7 +12,7 @@ FLAGS_PER_LINE = 3
 
 def format_explanation(body: JsonObject) -> str:
     """Return the explanation as text; features that are 0 and weak pulls are counted, not listed."""
-    parts = [f"Customer {body['customer']}", *_orders(body), _counts(body["counts"])]
+    parts = [f"Customer {body['customer']}", *_orders(body), *_scores(body["scores"]), _counts(body["counts"])]
     if body["dropped"]:
         parts.append(f"No segment: the segmentation drops this customer ({body['dropped']}).")
     else:
@@ -49,6 +50,12 @@ def _orders(body: JsonObject) -> list[str]:
     return texts
 
 
+def _scores(scores: JsonObject | None) -> list[str]:
+    if scores is None:
+        return []
+    return [table(("Scores", "Value"), [(name, "-" if value is None else value) for name, value in scores.items()])]
+
+
 def _counts(counts: JsonObject) -> str:
     shown = {name: value for name, value in counts.items() if value not in (0, None)}
     rows = list(shown.items())
@@ -76,8 +83,9 @@ def _rules(body: JsonObject) -> str:
 
 
 def _segment(segment: JsonObject) -> str:
+    about = About(*[segment.get(field) for field in READER_FIELDS]).in_words()
     if segment["agrees"]:
-        return f"Segment {segment['computed']}, as published"
+        return f"Segment {segment['computed']}, as published" + (f"\n  {about}" if about else "")
     return f"Segment: the rules give {segment['computed'] or 'none'}, published is {segment['published'] or 'none'}" + (
         "" if segment["computed"] == segment["published"] else "; run the segments job again"
     )

@@ -7,7 +7,7 @@ from typing import Any
 from blitz.config import Segmentation
 from blitz.report.aggregates import MEASURES, Rows
 from blitz.report.words import Label, label_of, range_words, rule_labels, rule_words
-from blitz.segmentation.rules import Band, Rule, RuleSet
+from blitz.segmentation.rules import READER_FIELDS, Band, Rule, RuleSet, about_segments
 from blitz.segmentation.segments import flag_name, short_name
 from blitz.text import JsonObject
 
@@ -54,7 +54,7 @@ def band_tables(
 ) -> list[JsonObject]:
     """Return per band its counts, means and segments, each with its rule in words and how it differs from the band."""
     total = sum(row["customers"] for row in rows if row["segment"] is not None)
-    labels = rule_labels(body, categories)
+    labels, about = rule_labels(body, categories), about_segments(rules)
     marks = [(label_of(name, categories), short_name(flag_name(name), body.rename_dict)) for name in flags]
     found = []
     for band in rules.bands:
@@ -67,6 +67,7 @@ def band_tables(
             segments.append(
                 {
                     "name": name,
+                    "about": {field: getattr(about[name], field) for field in READER_FIELDS},
                     **sums.counts(total),
                     "share_of_band": sums.customers / all_sums.customers if all_sums.customers else 0.0,
                     "words": [rule_words(rule, labels) for rule in own],

@@ -25,7 +25,7 @@ from blitz.errors import ConfigError
 from blitz.pipelines.context import StepResult
 from blitz.pipelines.spelling import spelling_of
 from blitz.run.steps import STEPS, Preflight
-from blitz.segmentation.rules import rules_hash
+from blitz.segmentation.rules import about_segments, rules_hash
 from blitz.spark.engine import SAIL, engine_of
 
 _SUFFIX = ".json"
@@ -105,7 +105,8 @@ def manifest(
     """What a run used and what it made (docs/contract.md, section 8): hashes, versions, accounts, seconds, paths.
 
     ``warnings`` are those of the run; ``menu`` names the categories of the category columns; ``column_names`` has the
-    original names of columns that are written in snake case.
+    original names of columns that are written in snake case; ``about_segments`` has what the rules say about each
+    segment for readers.
     """
     body: dict[str, Any] = {
         "run_id": run_id,
@@ -135,6 +136,8 @@ def manifest(
     spelling = spelling_of(config)
     if spelling.is_snake_case:
         body["column_names"] = dict(spelling.originals)
+    if ready.rules:
+        body["about_segments"] = {name: about.as_json() for name, about in about_segments(ready.rules).items()}
     if ready.menu:
         body["menu"] = {kind: [each.name for each in ready.menu.of_kind(kind)] for kind in ("dri", "base")}
     if config.feature_pipeline_body:

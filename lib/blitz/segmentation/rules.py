@@ -6,7 +6,7 @@ A rule set has bands of the own-app order count, a band has rules, and a rule ha
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, reduce
 from importlib import resources
@@ -23,7 +23,7 @@ from blitz.spark.columns import quoted_col
 from blitz.storage import read_bytes
 
 BAND_COLUMN = "ownapp_order_count"
-READER_FIELDS = {"name", "description", "action", "owner"}
+READER_FIELDS = ("name", "description", "action", "owner")
 
 
 class _Part(BaseModel):
@@ -124,6 +124,14 @@ class Band(Range):
     name: str = Field(min_length=1)
     rules: tuple[Rule, ...] = Field(strict=False, min_length=1)
 
+    @model_validator(mode="after")
+    def _one_description(self) -> "Band":
+        for segment, facts in _described(self.rules).items():
+            for field, texts in facts.items():
+                if len(texts) > 1:
+                    raise ValueError(f"segment {segment} has several values of {field}: {', '.join(map(repr, texts))}")
+        return self
+
     @property
     def columns(self) -> list[str]:
         """The columns that the rules read, in the order of their first use."""
@@ -177,9 +185,49 @@ def segment_names(rules: RuleSet, band: str | None = None) -> list[str]:
     return list(dict.fromkeys(rule.segment for each in bands for rule in each.rules))
 
 
+@dataclass(frozen=True)
+class About:
+    """What a rule file says about a segment for its readers; None where it says nothing."""
+
+    name: str | None = None
+    description: str | None = None
+    action: str | None = None
+    owner: str | None = None
+
+    def as_json(self) -> dict[str, str]:
+        """What is given."""
+        return {field: text for field in READER_FIELDS if (text := getattr(self, field)) is not None}
+
+    def in_words(self) -> str:
+        """All that is given, as one line; empty where nothing is."""
+        labelled = {"action": self.action, "owner": self.owner}
+        parts = [text for text in (self.name, self.description) if text]
+        return "; ".join(parts + [f"{label}: {text}" for label, text in labelled.items() if text])
+
+
+def about_segments(rules: RuleSet) -> dict[str, About]:
+    """What the rules say about each segment for readers."""
+    return {
+        segment: About(**{field: texts[0] for field, texts in facts.items() if texts})
+        for segment, facts in _described([rule for band in rules.bands for rule in band.rules]).items()
+    }
+
+
+def _described(rules: Iterable[Rule]) -> dict[str, dict[str, list[str]]]:
+    """Per segment and field for readers the distinct values in the rules of the segment."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for rule in rules:
+        facts = found.setdefault(rule.segment, {field: [] for field in READER_FIELDS})
+        for field, texts in facts.items():
+            text = getattr(rule, field)
+            if text is not None and text not in texts:
+                texts.append(text)
+    return found
+
+
 def rules_hash(rules: RuleSet) -> str:
     """SHA-256 (hex) of the rule set's canonical JSON, without what is for readers alone (names, actions, owners)."""
-    for_readers = {"bands": {"__all__": {"rules": {"__all__": READER_FIELDS}}}}
+    for_readers = {"bands": {"__all__": {"rules": {"__all__": set(READER_FIELDS)}}}}
     body = rules.model_dump(mode="json", exclude_none=True, exclude=for_readers)
     return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
