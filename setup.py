@@ -31,6 +31,7 @@ setup(
             "blitz-compare-runs = blitz.cli.entry_points:compare_runs",
             "blitz-learn-rules = blitz.cli.entry_points:learn_rules",
             "blitz-prove-rules = blitz.cli.entry_points:prove_rules",
+            "blitz-try-rules = blitz.cli.entry_points:try_rules",
             "blitz-train-microsegments = blitz.cli.entry_points:train_microsegments",
         ],
     },

@@ -42,7 +42,7 @@ def compare(spark: SparkSession, before: Run, after: Run, bins: int = 10) -> Jso
         "models_same": models_same,
         "about_segments": {**before.about, **after.about},
         "bins": bins,
-        "segments": _segments(pairs, variables),
+        "segments": migration(pairs, variables),
         "microsegments": _microsegments(groups),
         "psi": _psi(features, bins, pairs, groups),
         "only_before": sorted(set(_numeric(features[0])) - set(_numeric(features[1]))),
@@ -177,7 +177,7 @@ def _psi(
     }
 
 
-def _segments(pairs: Sequence[JsonObject], variables: Sequence[Variable]) -> JsonObject:
+def migration(pairs: Sequence[JsonObject], variables: Sequence[Variable]) -> JsonObject:
     """Migration matrix, totals per segment, and the variables that changed among the customers of each move."""
 
     def changes(rows: Sequence[JsonObject]) -> list[JsonObject]:

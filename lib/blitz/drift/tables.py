@@ -86,11 +86,11 @@ def format_comparison(body: JsonObject) -> str:
     parts = [
         f"Before {body['before']['source']}\nAfter  {body['after']['source']}\n"
         f"Rules: {same[body['rules_same']]}. Models: {same[body['models_same']]}.",
-        _totals("Segment", body["segments"]["totals"], _names(body)),
+        totals_table("Segment", body["segments"]["totals"], names_of(body)),
         _moves(body["segments"]["moved_pairs"]),
     ]
     for plan, each in body["microsegments"].items():
-        parts.append(_totals(f"Micro-segments of {plan}", each["totals"]))
+        parts.append(totals_table(f"Micro-segments of {plan}", each["totals"]))
     parts += [_psi(body["psi"]), _centroids(body["centroids"])]
     for key, word in (("only_before", "before"), ("only_after", "after")):
         if body[key]:
@@ -98,11 +98,13 @@ def format_comparison(body: JsonObject) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _names(body: JsonObject) -> dict[str, str]:
+def names_of(body: JsonObject) -> dict[str, str]:
+    """The names of the segments that have one."""
     return {segment: about["name"] for segment, about in body["about_segments"].items() if "name" in about}
 
 
-def _totals(title: str, totals: Mapping[str, Mapping[str, int]], names: Mapping[str, str] | None = None) -> str:
+def totals_table(title: str, totals: Mapping[str, Mapping[str, int]], names: Mapping[str, str] | None = None) -> str:
+    """The customers per segment or cluster of both sides, and how they moved, as text."""
     header = [title, "Before", "After", "Stayed", "Moved out", "Moved in", "Left", "Entered"]
     keys = ("before", "after", "stayed", "moved_out", "moved_in", "left", "entered")
     rows: list[list[object]] = [[name, *[each[key] for key in keys]] for name, each in totals.items()]
