@@ -27,6 +27,15 @@ def spark(moto_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     session.stop()
 
 
+# The rows of an Iceberg table are staged on a branch or, with other columns, in a table; those of a Delta table always
+# in a table.
+CASES = pytest.mark.parametrize(
+    ("fmt", "columns"),
+    [("iceberg", "same"), ("iceberg", "other"), ("delta", "other")],
+    ids=["iceberg-same", "iceberg-other", "delta-other"],
+)
+
+
 @pytest.fixture(params=["iceberg", "delta"])
 def fmt(request: pytest.FixtureRequest) -> Format:
     return request.param  # type: ignore[no-any-return]
@@ -47,6 +56,11 @@ def frame(spark: SparkSession, tag: str, rows: int = 30) -> DataFrame:
 def wider(df: DataFrame) -> DataFrame:
     """The same rows with one column less and one more."""
     return df.drop("a list").withColumn("one more", F.lit(1.5))
+
+
+def changed(columns: str, df: DataFrame) -> DataFrame:
+    """The rows with the same columns or with others."""
+    return wider(df) if columns == "other" else df
 
 
 def failing(df: DataFrame) -> DataFrame:
@@ -78,6 +92,14 @@ def versions(spark: SparkSession, path: str, fmt: Format) -> list[str]:
 
 def at_version(spark: SparkSession, path: str, version: str) -> DataFrame:
     return spark.sql(f"SELECT * FROM {sql_of(path)} VERSION AS OF {version}")
+
+
+def bring_back(spark: SparkSession, path: str, fmt: Format, version: str) -> None:
+    """As docs/platforms.md says it, also where the columns have changed since."""
+    if fmt == "delta":
+        spark.sql(f"RESTORE TABLE {sql_of(path)} TO VERSION AS OF {version}").collect()
+    else:
+        spark.sql(f"CALL ice.system.set_current_snapshot('{sql_of(path).removeprefix('ice.')}', {version})").collect()
 
 
 def comments(spark: SparkSession, path: str) -> dict[str, str]:
@@ -115,13 +137,15 @@ def test_created_with_comments_then_replaced_in_one_commit_each(spark: SparkSess
     assert comments(spark, path) == {"id": "the key", "which one": "by a user", "one more": "new"}
     assert second.version and tags(at_version(spark, path, second.version)) == {"new": 7}
     assert third.version == versions(spark, path, fmt)[-1]
+    bring_back(spark, path, fmt, second.version)
+    assert tags(read_output(spark, path)) == {"new": 7}
     empty = publish(frame(spark, "none", 0), path, fmt=fmt, run_id="r-2")
     assert empty.rows == 0 and read_output(spark, path).count() == 0
     assert leftovers(spark, path, fmt) == []
 
 
-@pytest.mark.parametrize("change", [lambda df: df, wider], ids=["same columns", "other columns"])
-def test_what_stops_a_run_leaves_the_version_before(spark: SparkSession, path: str, fmt: Format, change) -> None:
+@CASES
+def test_what_stops_a_run_leaves_the_version_before(spark: SparkSession, path: str, fmt: Format, columns: str) -> None:
     """A check, and an expression that fails for the last row while the rows are written."""
     refused = InputError("too many rejected rows")
     with pytest.raises(InputError, match="too many rejected"):
@@ -131,23 +155,23 @@ def test_what_stops_a_run_leaves_the_version_before(spark: SparkSession, path: s
     put(frame(spark, "old"), path, fmt)
     before, made = versions(spark, path, fmt), spark.sql(f"DESCRIBE TABLE EXTENDED {sql_of(path)}").collect()
     with pytest.raises(InputError, match="too many rejected"):
-        put(change(frame(spark, "new")), path, fmt, refused)
+        put(changed(columns, frame(spark, "new")), path, fmt, refused)
     with pytest.raises(Exception, match="no such row"):
-        put(change(failing(frame(spark, "new"))), path, fmt)
+        put(changed(columns, failing(frame(spark, "new"))), path, fmt)
     with pytest.raises(Exception, match="no such row"):
-        publish(change(failing(frame(spark, "new"))), path, fmt=fmt, run_id="r")
+        publish(changed(columns, failing(frame(spark, "new"))), path, fmt=fmt, run_id="r")
     assert versions(spark, path, fmt) == before and tags(read_output(spark, path)) == {"old": 30}
     assert spark.sql(f"DESCRIBE TABLE EXTENDED {sql_of(path)}").collect() == made
     assert leftovers(spark, path, fmt) == []
 
 
-@pytest.mark.parametrize("change", [lambda df: df, wider], ids=["same columns", "other columns"])
-def test_of_two_runs_at_once_one_fails(spark: SparkSession, path: str, fmt: Format, change) -> None:
+@CASES
+def test_of_two_runs_at_once_one_fails(spark: SparkSession, path: str, fmt: Format, columns: str) -> None:
     put(frame(spark, "old"), path, fmt)
     with publishing(path, fmt=fmt, run_id="a") as first:
         first.stage(frame(spark, "first"))
         with publishing(path, fmt=fmt, run_id="b") as second:
-            second.stage(change(frame(spark, "second")))
+            second.stage(changed(columns, frame(spark, "second")))
             second.commit()
         with pytest.raises(PublishError) as caught:
             first.commit()
@@ -180,18 +204,6 @@ def test_maintenance_meanwhile_is_no_other_run(spark: SparkSession, path: str, f
         assert len(maintained) == 2
         assert output.commit().rows == 30
     assert tags(read_output(spark, path)) == {"new": 30} and len(versions(spark, path, fmt)) == 3
-
-
-def test_the_version_before_can_be_brought_back(spark: SparkSession, path: str, fmt: Format) -> None:
-    """As docs/platforms.md says it, also where the columns have changed."""
-    old = put(frame(spark, "old"), path, fmt)
-    put(wider(frame(spark, "new")), path, fmt)
-    if fmt == "delta":
-        spark.sql(f"RESTORE TABLE {sql_of(path)} TO VERSION AS OF {old.version}").collect()
-    else:
-        name = sql_of(path).removeprefix("ice.")
-        spark.sql(f"CALL ice.system.set_current_snapshot('{name}', {old.version})").collect()
-    assert tags(read_output(spark, path)) == {"old": 30}
 
 
 def test_staging_tables_of_dead_runs_go_after_two_days(spark: SparkSession, path: str, fmt: Format) -> None:
@@ -251,16 +263,14 @@ def test_iceberg_in_glue(spark: SparkSession, moto_server: str) -> None:
     assert not glue.get_table(DatabaseName="db", Name="plain")["Table"].get("Parameters", {}).get("metadata_location")
 
 
-def test_the_catalogs_own_format(spark: SparkSession) -> None:
+def test_the_catalogs_own_format_and_names_without_a_catalog(spark: SparkSession) -> None:
     """run.format is parquet: the catalog's plug-in says what its tables are, and so does an existing table."""
-    for path, found in (("table:ice.db.own", "iceberg"), ("table:spark_catalog.db.own", "delta")):
-        for tag in ("old", "new"):
-            assert put(frame(spark, tag), path, "parquet").rows == 30
-        described = spark.sql(f"DESCRIBE TABLE EXTENDED {sql_of(path)}").collect()
+    for path, full, found in (
+        ("table:ice.db.own", "table:ice.db.own", "iceberg"),
+        ("table:db.own", "table:spark_catalog.db.own", "delta"),
+    ):
+        publish(frame(spark, "old"), path, fmt="parquet", run_id="a")
+        publish(frame(spark, "new"), full, fmt="parquet", run_id="b")
+        described = spark.sql(f"DESCRIBE TABLE EXTENDED {sql_of(full)}").collect()
         assert [row["data_type"] for row in described if row["col_name"] == "Provider"] == [found]
-
-
-def test_a_table_without_a_catalog_is_one_of_the_current(spark: SparkSession) -> None:
-    put(frame(spark, "old"), "table:db.short", "delta")
-    put(frame(spark, "new"), "table:spark_catalog.db.short", "delta")
-    assert tags(read_output(spark, "table:db.short")) == {"new": 30}
+        assert tags(read_output(spark, path)) == {"new": 30}

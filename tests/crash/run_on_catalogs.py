@@ -162,11 +162,11 @@ def test_rejected_rows_go_to_a_table_next_to_the_output(spark, iceberg, tmp_path
     fmt, schema = iceberg["run"]["format"], SCHEMAS[iceberg["run"]["format"]]
     features = json.loads(json.dumps(iceberg["feature_pipeline"]))
     source = spark.table(sql_of(features["instore"]["orders_file_pattern"]))
-    key = ["InvoiceNo", "StoreCode", "BussTime"]
+    key = ["invoiceno", "storecode", "busstime"]
     one = source.orderBy(*key).first()
     is_one = F.concat_ws("|", *key) == "|".join(one[name] for name in key)
-    amount = F.when(is_one, "soon").otherwise(F.concat(F.lit("Rs. "), "GrossAmount"))
-    odd = source.withColumn("GrossAmount", amount)
+    amount = F.when(is_one, "soon").otherwise(F.concat(F.lit("Rs. "), "grossamount"))
+    odd = source.withColumn("grossamount", amount)
     odd.writeTo(f"{schema}.odd").using(fmt).tableProperty("delta.columnMapping.mode", "name").create()
     features["instore"] |= {"orders_file_pattern": f"table:{schema}.odd", "output_path": f"table:{schema}.odd_orders"}
     body = {name: iceberg[name] for name in ("segmentation", "spark", "run")} | {"feature_pipeline": features}

@@ -1,7 +1,7 @@
-"""kill -9 at eight moments of publications to tables of catalogs: a reader finds the version before or the new one.
+"""kill -9 of publications to tables of catalogs, at eight moments for each format.
 
-Each process publishes to an Iceberg and to a Delta table side by side, every other one with other columns. It first
-says what its killed predecessor left, so that no further session is needed to look.
+A process with a JVM takes ten seconds to start, so that one kill hits all: it publishes to eight Iceberg and eight Delta
+tables, each begun a little later than the one before. Every other publication has other columns than its table.
 """
 
 import json
@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,87 +18,84 @@ from job_runs import environment
 
 pytestmark = pytest.mark.slow
 MOMENTS = 8
-PATHS = {"iceberg": "table:ice.db.t", "delta": "table:spark_catalog.db.t"}
+TABLES = {
+    f"table:{schema}.t{at}": fmt
+    for at in range(MOMENTS)
+    for fmt, schema in (("iceberg", "ice.db"), ("delta", "spark_catalog.db"))
+}
+OLD, NEW, NEXT = {"old": 30}, {"new": 30}, {"next": 30}
 
-PUBLISH = """
-import json, sys
+COMMON = """
+import json, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from pyspark.sql import functions as F
-from blitz.publish.tables import output_exists, publishing, read_output
+from blitz.publish.tables import publish, publishing, read_output
 from catalogs import catalog_session
-folder, tag, paths = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
+folder, tables = sys.argv[1], json.loads(sys.argv[2])
 spark = catalog_session(folder)
 
-def seen(path):
-    rows = read_output(spark, path).groupBy("which one").count().collect() if output_exists(spark, path) else []
-    return {row[0]: row[1] for row in rows}
+def say(word):
+    print(json.dumps(word), flush=True)
 
-def put(fmt, path):
-    rows = spark.range(0, 30, 1, 6).select("id", F.lit(tag).alias("which one"))
-    rows = rows if tag % 2 else rows.withColumn("one more", F.lit(tag))
-    with publishing(path, fmt=fmt, run_id=f"run-{tag}") as output:
-        output.stage(rows)
+def rows(tag, path=""):
+    made = spark.range(0, 30, 1, 3).select("id", F.lit(tag).alias("which one"))
+    return made.withColumn("one more", F.lit(1)) if tag == "new" and path[-1] in "0246" else made
+
+def put(tag, path):
+    with publishing(path, fmt=tables[path], run_id=tag) as output:
+        output.stage(rows(tag, path))
         output.commit()
 
-print(json.dumps({fmt: seen(path) for fmt, path in paths.items()}), flush=True)
-with ThreadPoolExecutor(2) as pool:
-    list(pool.map(put, paths, paths.values()))
-print("done", flush=True)
+def seen(path):
+    return {row[0]: row[1] for row in read_output(spark, path).groupBy("which one").count().collect()}
+"""
+PUBLISH = """
+for path, fmt in tables.items():
+    publish(rows("old"), path, fmt=fmt, run_id="old")
+started = time.monotonic()
+put("new", list(tables)[-1])
+pause = (time.monotonic() - started) / 4
+say("ready")
+def later(at, path):
+    time.sleep(at * pause)
+    put("new", path)
+    say(path)
+with ThreadPoolExecutor(len(tables)) as pool:
+    list(pool.map(later, range(len(tables)), tables))
+"""
+LOOK = """
+say({path: seen(path) for path in tables})
+for path in list(tables)[-4:]:
+    put("next", path)
+say({path: seen(path) for path in tables})
 """
 
 
-class Publication:
-    """A process that says what is in the tables, then publishes."""
+def process(folder: Path, script: str) -> subprocess.Popen[str]:
+    env = environment(PYTHONPATH=os.pathsep.join(path for path in sys.path if path), PYSPARK_PYTHON=sys.executable)
+    command = [sys.executable, "-c", COMMON + script, str(folder), json.dumps(TABLES)]
+    out = subprocess.PIPE
+    return subprocess.Popen(
+        command, env=env, cwd=folder, stdout=out, stderr=subprocess.DEVNULL, text=True, start_new_session=True
+    )
 
-    def __init__(self, folder: Path, tag: int) -> None:
-        env = environment(PYTHONPATH=os.pathsep.join(path for path in sys.path if path), PYSPARK_PYTHON=sys.executable)
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", PUBLISH, str(folder), str(tag), json.dumps(PATHS)],
-            env=env,
-            cwd=folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            start_new_session=True,
-        )
-        self.found: dict[str, dict[str, int]] = json.loads(self._line())
-        self.started = time.monotonic()
 
-    def finish(self) -> float:
-        """Wait for the end; the seconds that publishing took."""
-        assert self._line() == "done\n"
-        took = time.monotonic() - self.started
-        assert self.process.wait() == 0
-        return took
-
-    def kill(self, after: float) -> None:
-        time.sleep(after)
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-    def _line(self) -> Any:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline()
+def heard(running: subprocess.Popen[str]) -> Any:
+    assert running.stdout is not None
+    return json.loads(running.stdout.readline())
 
 
 def test_kills_leave_the_version_before_or_the_new_one(tmp_path: Path) -> None:
-    first = Publication(tmp_path, 0)
-    assert first.found == {"iceberg": {}, "delta": {}}
-    length = first.finish()
-    possible = {fmt: {0} for fmt in PATHS}
-    outcomes = []
-    for tag in range(1, MOMENTS + 2):
-        publication = Publication(tmp_path, tag)
-        for fmt, rows in publication.found.items():
-            assert list(rows.values()) == [30] and set(map(int, rows)) <= possible[fmt], (tag, fmt, rows, possible)
-            possible[fmt] = {int(next(iter(rows)))}
-            outcomes.append(tag - 1 in possible[fmt])
-        if tag <= MOMENTS:
-            publication.kill(length * (tag - 0.5) / MOMENTS)
-            possible = {fmt: before | {tag} for fmt, before in possible.items()}
-        else:
-            publication.finish()  # what killed runs left is in nobody's way
-    assert False in outcomes[2:]  # at least one kill came before the commit
-    last = Publication(tmp_path, MOMENTS + 2)
-    assert last.found == {fmt: {str(MOMENTS + 1): 30} for fmt in PATHS}
-    last.kill(0)
+    publications = process(tmp_path, PUBLISH)
+    assert heard(publications) == "ready"
+    done = {list(TABLES)[-1]} | {heard(publications) for _ in range(MOMENTS // 2)}
+    os.killpg(publications.pid, signal.SIGKILL)
+    publications.wait()
+    later = process(tmp_path, LOOK)
+    found = heard(later)
+    assert all(found[path] == NEW for path in done), (done, found)
+    assert all(rows in (OLD, NEW) for rows in found.values()), found
+    assert list(found.values()).count(OLD) >= MOMENTS // 2, found
+    after = heard(later)
+    assert [after[path] for path in list(TABLES)[-4:]] == [NEXT] * 4  # what was killed is in nobody's way
+    assert later.wait() == 0

@@ -1,6 +1,7 @@
 """Catalogs on local disk for tests: Iceberg's Hadoop catalog ``ice``, and Delta in ``spark_catalog``."""
 
 import copy
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,8 @@ def catalog_session(folder: str, more: Mapping[str, str] | None = None) -> Spark
     if more:
         conf["spark.jars.packages"] += f",{AWS_BUNDLE}"
     conf |= {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false", "spark.log.level": "OFF"}
-    session = SparkSession.builder.config(map=conf).master("local[2]").getOrCreate()
+    builder, remote = SparkSession.builder.config(map=conf), os.environ.get("SPARK_REMOTE")
+    session = (builder.remote(remote) if remote else builder.master("local[2]")).getOrCreate()
     for schema in SCHEMAS.values():
         session.sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
     for log in Path(folder).glob("warehouse/db.db/*/_delta_log"):  # this catalog forgets its tables with its session
@@ -112,6 +114,8 @@ def _loaded(spark: SparkSession, path: str, table: str, fmt: str) -> str:
         pa.field(f.name, pa.timestamp("us", f.type.tz)) if pa.types.is_timestamp(f.type) else f for f in rows.schema
     ]
     frame = spark.createDataFrame(rows.cast(pa.schema(times), safe=False).to_pandas())
+    if fmt == "iceberg":  # as catalogs have them that know no blanks and capitals
+        frame = frame.toDF(*[name.replace(" ", "_").lower() for name in frame.columns])
     writer = frame.writeTo(table).using(fmt)
     writer.tableProperty("delta.columnMapping.mode", "name").create()
     return f"table:{table}"

@@ -13,7 +13,7 @@ from blitz.errors import BlitzError, InputError
 from blitz.spark.engine import SAIL, engine_of
 
 _NO_TABLE = re.compile(r"TABLE_OR_VIEW_NOT_FOUND|NoSuchTableException|DELTA_TABLE_NOT_FOUND|DELTA_MISSING_DELTA_TABLE")
-_NO_SCHEMA = re.compile(r"SCHEMA_NOT_FOUND|NoSuchNamespaceException|NAMESPACE_NOT_FOUND")
+_NO_SCHEMA = re.compile(r"SCHEMA_NOT_FOUND|NoSuchNamespaceException|NAMESPACE_NOT_FOUND|: Database \S+ not found")
 _NO_CATALOG = re.compile(r"CATALOG_NOT_FOUND|REQUIRES_SINGLE_PART_NAMESPACE|CatalogNotFoundException")
 
 

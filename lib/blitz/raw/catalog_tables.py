@@ -1,11 +1,12 @@
 """Raw tables of a catalog: their columns, found before any job starts; their rows (docs/contract.md, section 10)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from blitz.catalog.spelling import found_as
 from blitz.catalog.tables import read_table
 from blitz.raw.tables import FileGroup, RawColumn
 from blitz.spark.columns import quoted_col
@@ -30,10 +31,18 @@ _PHYSICAL: dict[type[T.DataType], tuple[str, str]] = {  # physical type and Spar
 }
 
 
-def table_group(spark: SparkSession, path: str) -> FileGroup:
-    """The columns of a table of a catalog; InputError where there is none of this name."""
-    columns = tuple(RawColumn(field.name, *_physical(field.dataType)) for field in read_table(spark, path).schema)
-    return FileGroup(FORMAT, columns, width=0, paths=(path,))
+def table_group(spark: SparkSession, path: str, wanted: Sequence[str]) -> FileGroup:
+    """The columns of a table of a catalog; InputError where there is none of this name.
+
+    Many catalogs have no names with blanks or capitals, so a wanted name is also found in snake case (``MDS ID`` as
+    ``mds_id``).
+    """
+    fields = read_table(spark, path).schema.fields
+    names = {found: want for want, found in found_as(wanted, [field.name for field in fields]).items()}
+    columns = [
+        RawColumn(names.get(field.name, field.name), *_physical(field.dataType), source=field.name) for field in fields
+    ]
+    return FileGroup(FORMAT, tuple(columns), width=0, paths=(path,))
 
 
 def _physical(kind: T.DataType) -> tuple[str, str]:

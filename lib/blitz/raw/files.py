@@ -103,7 +103,8 @@ def _look_up(source: Source, spark: SparkSession | None, problems: list[str]) ->
     if spark is None:
         return unchecked
     try:
-        shape = _keep_needed(source.path, source, table_group(spark, source.path), has_rows=True)
+        wanted = [field.name for field in source.spec.fields]
+        shape = _keep_needed(source.path, source, table_group(spark, source.path, wanted), has_rows=True)
     except InputError as error:
         problems.append(f"{error.path} ({source.spec.name}): {error.reason}")
         return unchecked
@@ -196,7 +197,11 @@ def _keep_needed(path: str, source: Source, group: FileGroup, has_rows: bool) ->
             wrong.append(f"columns {column.name!r} and {twins[0]!r} differ in case alone: Spark cannot tell them apart")
         if column.physical not in ALLOWED[wanted.kind]:
             wrong.append(f"column {wanted.name!r} is {column.ddl}, which cannot be read as {wanted.kind.value}")
-        needed.append(replace(column, name=wanted.name, source=None if column.name == wanted.name else column.name))
+        needed.append(
+            replace(
+                column, name=wanted.name, source=column.source or (None if column.name == wanted.name else column.name)
+            )
+        )
     if wrong:
         return f"{path} ({source.spec.name}): " + "; ".join(wrong)
     return _Shape(replace(group, columns=tuple(needed)), has_rows)
