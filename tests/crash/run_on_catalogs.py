@@ -109,7 +109,7 @@ def test_a_rerun_of_a_step_is_one_more_version(spark, iceberg) -> None:
 
 
 def test_commands_read_the_tables(spark, iceberg, expected, tmp_path, capsys) -> None:
-    """Report, explain, export, compare and training on names of tables, whatever the spelling of their columns."""
+    """Report, explain, export, compare, training and backfill on names of tables, whatever the spelling of columns."""
     named = ["--conf", iceberg["path"]]
     customer = expected["microsegments"]["algonomy_id"].min()
     segment = dict(expected["segments"].itertuples(index=False))[customer]
@@ -129,6 +129,14 @@ def test_commands_read_the_tables(spark, iceberg, expected, tmp_path, capsys) ->
     plan = iceberg["segmentation"]["micro_plan"][0]["name"]
     trained = ["--plan", plan, "--k", "2", "--max-rows", "50", "--out", str(tmp_path / "models")]
     assert main("train_microsegments", argv=[*named, *trained]) == 0
+    date = iceberg["feature_pipeline"]["common"]["current_run_date"]
+    again = ["--from", date, "--to", date, "--steps", "ownapp", "--scratch", str(tmp_path / "scratch")]
+    assert main("backfill", argv=[*named, *again]) == 0
+    before, after = (
+        manifest_of(iceberg, name)["steps"]["ownapp"] for name in ("manifest.json", "manifest.ownapp.json")
+    )
+    assert after["version"] != before["version"]
+    assert (after["rows"], after["accounts"]) == (before["rows"], before["accounts"])
 
 
 def test_all_problems_of_tables_and_files_come_in_one_message(spark, iceberg, tmp_path, capsys) -> None:

@@ -65,12 +65,12 @@ class CatalogOutput:
         """
         with _translated(df.sparkSession, self._path):
             target = _target(df.sparkSession, self._path, self._fmt, self._comment_of)
-            if not self._is_checked:
-                staged: _Staged = _Published(target)
-            elif target.has_branches(df):
-                staged = _Branch(target, f"blitz_{self._run}")
-            else:
+            if target.has_branches(df):  # costs nothing, and tells a run that another one was faster
+                staged: _Staged = _Branch(target, f"blitz_{self._run}")
+            elif self._is_checked:
                 staged = _StagingTable(target, self._run)
+            else:
+                staged = _Published(target)
             self._staged = staged  # what a write that fails has left is discarded, too
             return staged.write(df)
 
@@ -109,7 +109,8 @@ def publishing_table(
         path: ``table:catalog.schema.name``.
         fmt: ``run.format``; ``parquet`` leaves the format to the catalog.
         run_id: part of the name of the branch or the staging table.
-        is_checked: whether the block does anything between ``stage`` and ``commit``; otherwise ``stage`` commits.
+        is_checked: whether the block does anything between ``stage`` and ``commit``; otherwise ``stage`` may
+            commit, where that saves a second write.
         comment_of: the column comments of a new table, and of new columns.
     """
     output = CatalogOutput(path, fmt, run_id, is_checked, comment_of)
