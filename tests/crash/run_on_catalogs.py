@@ -126,8 +126,8 @@ def test_commands_read_the_tables(spark, iceberg, expected, tmp_path, capsys) ->
     manifests = iceberg["folder"].glob("manifest*.json")
     numbers = json.loads((iceberg["folder"] / "report.json").read_text())
     assert numbers["digest"]["run_id"] in {json.loads(path.read_text())["run_id"] for path in manifests}
-    plan = iceberg["segmentation"]["micro_plan"][0]["name"]
-    trained = ["--plan", plan, "--k", "2", "--max-rows", "50", "--out", str(tmp_path / "models")]
+    plan = str(expected["microsegments"]["Segment"].value_counts().idxmax())
+    trained = ["--plan", plan, "--k", "2", "--out", str(tmp_path / "models")]
     assert main("train_microsegments", argv=[*named, *trained]) == 0
     date = iceberg["feature_pipeline"]["common"]["current_run_date"]
     again = ["--from", date, "--to", date, "--steps", "ownapp", "--scratch", str(tmp_path / "scratch")]
