@@ -40,8 +40,9 @@ _CONFLICT = (
     "Concurrent",
     "DELTA_METADATA_CHANGED",
     "MetadataChangedException",
+    "ALREADY_EXISTS",
+    "AlreadyExistsException",
 )
-_EXISTS = ("ALREADY_EXISTS", "AlreadyExistsException")
 CommentOf = Callable[[str], str | None]  # the comment of a column, None where it has none
 _log = logging.getLogger(__name__)
 
@@ -306,11 +307,11 @@ def _translated(spark: SparkSession, path: str) -> Iterator[None]:
         raise
     except Exception as error:
         text = str(error)
-        if any(sign in text for sign in _EXISTS) and state_of(spark, path) is None:  # as Iceberg's catalog sees it
+        if "NoSuchIcebergTableException" in text:  # Iceberg's catalog shows no tables of other formats
             raise PublishError(
                 "is no Iceberg table, and cannot be replaced in one commit; drop or rename it", path=path
             ) from error
-        if any(sign in text for sign in (*_CONFLICT, *_EXISTS)):
+        if any(sign in text for sign in _CONFLICT):
             raise _conflict(path, "") from error
         raise
 
