@@ -137,23 +137,22 @@ def bin_counts(
 ) -> dict[str, tuple[dict[int, int], dict[int, int]]]:
     """Return per feature the rows of each bin, before and after: bin i is edge i-1 < value <= edge i, bin -1 null."""
     names = list(edges)
-    sides = [
-        table.select(F.lit(at).alias("side"), F.array(*[_cell(name) for name in names]).alias("cells"))
-        for at, table in enumerate(features)
-    ]
-    long = sides[0].unionByName(sides[1]).select("side", F.posexplode("cells").alias("at", "value"))
-    cuts = F.array(*[F.array(*[F.lit(edge) for edge in edges[name]]).cast("array<double>") for name in names])
-    below = F.size(F.filter(F.get(cuts, F.col("at")), lambda edge: edge < F.col("value")))
-    rows = (
-        long.withColumn("bin", F.when(F.col("value").isNull(), F.lit(-1)).otherwise(below))
-        .groupBy("side", "at", "bin")
-        .agg(F.count(F.lit(1)).alias("rows"))
-        .collect()
-    )
+    bins = F.array(*[_bin(_cell(name), edges[name]) for name in names])
+    sides = [table.select(F.lit(at).alias("side"), bins.alias("bins")) for at, table in enumerate(features)]
+    long = sides[0].unionByName(sides[1]).select("side", F.posexplode("bins").alias("at", "bin"))
+    rows = long.groupBy("side", "at", "bin").agg(F.count(F.lit(1)).alias("rows")).collect()
     found: dict[str, tuple[dict[int, int], dict[int, int]]] = {name: ({}, {}) for name in names}
     for row in rows:
         found[names[row["at"]]][row["side"]][row["bin"]] = row["rows"]
     return found
+
+
+def _bin(value: Column, edges: Sequence[float]) -> Column:
+    """The bin of a value: how many of the ascending edges are below it, -1 for null."""
+    chain = F.when(value.isNull(), F.lit(-1))
+    for at, edge in enumerate(edges):
+        chain = chain.when(value <= edge, F.lit(at))
+    return chain.otherwise(F.lit(len(edges)))
 
 
 def _psi(
