@@ -80,6 +80,7 @@ docs: setup ## write the column tables of docs/data.md again, from the code
 	$(PYTHON_IN_VENV) scripts/docs_columns.py
 
 bench: setup java ## measure against pandas and DuckDB (SIZES="500000 2000000")
+	$(PYTHON_IN_VENV) benchmarks/commands.py
 	$(PYTHON_IN_VENV) benchmarks/run.py $(SIZES)
 
 bench-load: setup java ## the whole run with little memory, and over skewed data (ORDERS, 5,000,000 unless given)
