@@ -9,10 +9,13 @@ from pyspark.sql import functions as F
 
 from blitz import storage
 from blitz.catalog.spelling import PLAIN, Spelling
-from blitz.config import load_config
+from blitz.config import FeaturePipeline, load_config
+from blitz.config.values import parse_date
 from blitz.errors import InputError
+from blitz.features.spend import SpendSettings
 from blitz.pipelines.spelling import spelling_of, with_original_names
 from blitz.publish.tables import Format, read_output
+from blitz.raw.channels import CHANNELS
 from blitz.run.steps import output_path
 from blitz.segmentation.rules import about_segments, load_rules, rules_hash
 from blitz.segmentation.segments import BAND_COLUMN, OMNICHANNEL, flag_name, short_name
@@ -47,6 +50,7 @@ class Run:
 
     A manifest says nothing about columns (``names`` is None): then each loaded ``omnichannel_`` column counts as a
     flag, and whether a rule reads it is unknown. ``about`` has what the rules say about each segment for readers.
+    ``orders``: the order outputs by channel, and ``windows`` those of the spend; None where the file does not say.
     """
 
     source: str
@@ -63,10 +67,12 @@ class Run:
     engine: str = SPARK
     spelling: Spelling = PLAIN
     about: dict[str, dict[str, str]] = field(default_factory=dict)
+    orders: dict[str, str] = field(default_factory=dict)
+    windows: SpendSettings | None = None
 
     def read(self, spark: SparkSession, step: str) -> DataFrame:
         """Return the published output of a step. Raises InputError where there is none."""
-        path = self.outputs[step]
+        path = {**self.outputs, **self.orders}[step]
         found = self.format or _format_of(path)
         return self.spelling.read(read_output(spark, path, found))
 
@@ -110,7 +116,20 @@ def _of_manifest(path: str, body: JsonObject) -> Run:
     spelling = Spelling(originals=body.get("column_names", {}))
     about = dict(body.get("about_segments", {}))
     models, rules = dict(body.get("models", {})), body.get("rules")
-    return Run(path, outputs, models, rules, engine=engine, spelling=spelling, about=about)
+    orders = {name: str(steps[name]["output"]) for name in CHANNELS if name in steps}
+    windows = _windows(body)
+    return Run(
+        path, outputs, models, rules, engine=engine, spelling=spelling, about=about, orders=orders, windows=windows
+    )
+
+
+def _windows(body: JsonObject) -> SpendSettings | None:
+    """The windows of a manifest; None where it was written before manifests had them."""
+    keys = ("order_window_start", "cutoff_date", "run_date")
+    if any(key not in body for key in (*keys, "timezone")):
+        return None
+    start, cutoff, end = (parse_date(body[key]) for key in keys)
+    return SpendSettings(start, max(start, cutoff), end, body["timezone"])
 
 
 def _format_of(path: str) -> Format:
@@ -140,4 +159,14 @@ def _of_config(path: str) -> Run:
         run.engine,
         spelling_of(config),
         {name: about.as_json() for name, about in about_segments(rules).items()},
+        *_orders_of(config.feature_pipeline_body),
     )
+
+
+def _orders_of(body: FeaturePipeline | None) -> tuple[dict[str, str], SpendSettings | None]:
+    """The order outputs of a config and the windows of the spend."""
+    if body is None:
+        return {}, None
+    common = body.common
+    windows = SpendSettings(body.window_start, body.customer_start, common.current_run_date, common.timezone)
+    return {name: body.channel(name).output_path for name in CHANNELS}, windows

@@ -7,6 +7,7 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from blitz import storage
+from blitz.drift.money_text import format_money, money_rows
 from blitz.pipelines.context import new_run_id
 from blitz.publish.tables import publish
 from blitz.text import JsonObject, table
@@ -18,6 +19,10 @@ SCHEMAS = {
     "moved": "`from` string, `to` string, variable string, is_flag boolean, in_rules boolean, up bigint, down bigint, "
     "customers bigint",
     "psi": "kind string, name string, psi double, level string",
+    "money": "segment string, channel string, customers_before bigint, customers_after bigint, orders_before bigint, "
+    "orders_after bigint, spend_before double, spend_after double, change double, by_customers double, "
+    "by_orders_per_customer double, by_value_per_order double",
+    "money_moves": "`from` string, `to` string, customers bigint, before double, after double, change double",
     "centroids": "plan string, cluster string, matched string, customers_before bigint, customers_after bigint, "
     "distance double",
 }
@@ -52,6 +57,7 @@ def tables(body: JsonObject) -> dict[str, list[tuple[Any, ...]]]:
             for c in pair["changed"]
         ],
         "psi": index,
+        **money_rows(body["money"]),
         "centroids": [
             (r["plan"], r["cluster"], r["matched"], r["customers_before"], r["customers_after"], r["distance"])
             for r in body["centroids"]
@@ -89,6 +95,7 @@ def format_comparison(body: JsonObject) -> str:
         totals_table("Segment", body["segments"]["totals"], names_of(body)),
         _moves(body["segments"]["moved_pairs"]),
     ]
+    parts += format_money(body["money"])
     for plan, each in body["microsegments"].items():
         parts.append(totals_table(f"Micro-segments of {plan}", each["totals"]))
     parts += [_psi(body["psi"]), _centroids(body["centroids"])]

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from blitz.features.customers import published_time
 from blitz.raw.channels import CHANNELS
 
+ALL_CHANNELS = "all"
 EXACT_DIGITS = 9  # sums are rounded, so that equal amounts are equal in whatever order they were added
 
 
@@ -37,6 +38,20 @@ def customer_spend(orders: Mapping[str, DataFrame], settings: SpendSettings) -> 
     """
     rows = reduce(DataFrame.unionByName, [_narrow(orders[name], name, settings) for name in CHANNELS])
     return _per_customer(_per_day(rows.repartition("algonomy_id")), settings)
+
+
+def channel_spend(orders: Mapping[str, DataFrame], settings: SpendSettings) -> DataFrame:
+    """One row per customer with an order with a price in the customer window.
+
+    Returns ``algonomy_id``, and per channel x, ``all`` among them, ``spend_x`` (rupees) and ``orders_x``, the orders
+    with a price; 0 where there is none.
+    """
+    rows = reduce(DataFrame.unionByName, [_narrow(orders[name], name, settings) for name in CHANNELS])
+    inside = rows.where((F.col("day") >= F.lit(settings.customer_start)) & F.col("price").isNotNull())
+    here = {name: F.col("channel") == at for at, name in enumerate(CHANNELS)} | {ALL_CHANNELS: F.lit(True)}
+    amounts = [_amount(F.when(condition, F.col("price"))).alias(f"spend_{name}") for name, condition in here.items()]
+    counts = [F.sum(F.when(condition, 1).otherwise(0)).alias(f"orders_{name}") for name, condition in here.items()]
+    return inside.groupBy("algonomy_id").agg(*amounts, *counts)
 
 
 def _narrow(orders: DataFrame, name: str, settings: SpendSettings) -> DataFrame:

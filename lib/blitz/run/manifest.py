@@ -144,6 +144,8 @@ def manifest(
         common = config.feature_pipeline.common
         body["run_date"] = common.current_run_date.isoformat()
         body["cutoff_date"] = config.feature_pipeline.customer.cutoff_date.isoformat()
+        body["order_window_start"] = config.feature_pipeline.window_start.isoformat()
+        body["timezone"] = common.timezone
     return body
 
 
