@@ -62,6 +62,18 @@ def state_of(spark: SparkSession, path: str) -> TableState | None:
     return TableState(details.get("Type", "").upper(), details.get("Provider", "").lower(), schema)
 
 
+def tables_like(spark: SparkSession, name: TableName) -> list[str]:
+    """The tables in the schema of ``name`` whose names begin with its; none where there is no such schema, which some
+    catalogs make with the first table."""
+    schema = name.sql.rpartition(".")[0]
+    try:
+        return [row["tableName"] for row in spark.sql(f"SHOW TABLES IN {schema} LIKE '{name.table}*'").collect()]
+    except Exception as error:
+        if _NO_SCHEMA.search(str(error)):
+            return []
+        raise
+
+
 def catalog_of(spark: SparkSession, name: TableName) -> str:
     """The catalog of a table, in lower case: the one named, else the session's current one."""
     return (name.catalog or spark.catalog.currentCatalog() or SESSION_CATALOG).lower()

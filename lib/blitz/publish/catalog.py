@@ -24,7 +24,7 @@ from typing import Protocol
 from pyspark.sql import DataFrame, SparkSession
 
 from blitz.catalog.names import TableName, table_name
-from blitz.catalog.tables import TableState, state_of, translate_errors
+from blitz.catalog.tables import TableState, state_of, tables_like, translate_errors
 from blitz.errors import PublishError
 from blitz.publish.base import Published
 from blitz.publish.catalog_formats import FORMATS, ICEBERG, CatalogFormat, own_format, with_comments
@@ -259,14 +259,14 @@ class _StagingTable:
     def _drop_old(self) -> None:
         """Drop the tables that runs left which died more than two days ago."""
         name, spark = self.target.name, self.target.spark
-        schema = name.sql.rpartition(".")[0]
-        for row in spark.sql(f"SHOW TABLES IN {schema} LIKE '{name.table}{STAGING}*'").collect():
-            begun = _BEGUN.match(row["tableName"][len(name.table + STAGING) :])
+        stem = name.next_to(name.table + STAGING)
+        for found in tables_like(spark, stem):
+            begun = _BEGUN.match(found[len(stem.table) :])
             if (
                 begun
                 and datetime.strptime(begun[0].upper(), _BEGUN_FORMAT).replace(tzinfo=UTC) < datetime.now(UTC) - _OLD
             ):
-                spark.sql(f"DROP TABLE IF EXISTS {name.next_to(row['tableName']).sql}")
+                spark.sql(f"DROP TABLE IF EXISTS {name.next_to(found).sql}")
 
     @property
     def _name(self) -> TableName:
