@@ -32,8 +32,7 @@ from blitz.publish.delta import translate_delta_errors
 
 STAGING = "__blitz_"
 _OLD = timedelta(days=2)  # the branches of Iceberg are kept as long
-_BEGUN = re.compile(r"[0-9]{8}T[0-9]{6}Z", re.IGNORECASE)  # how the ids of runs begin; most catalogs know no capitals
-_BEGUN_FORMAT = "%Y%m%dT%H%M%SZ"
+_BEGUN = re.compile(r"[0-9]{8}T[0-9]{6}Z")  # how the ids of runs begin, in upper case: most catalogs know no capitals
 _CONFLICT = (
     "Cannot fast-forward",
     "CommitFailedException",
@@ -261,16 +260,20 @@ class _StagingTable:
         name, spark = self.target.name, self.target.spark
         stem = name.next_to(name.table + STAGING)
         for found in tables_like(spark, stem):
-            begun = _BEGUN.match(found[len(stem.table) :])
-            if (
-                begun
-                and datetime.strptime(begun[0].upper(), _BEGUN_FORMAT).replace(tzinfo=UTC) < datetime.now(UTC) - _OLD
-            ):
+            if _is_old(found[len(stem.table) :]):
                 spark.sql(f"DROP TABLE IF EXISTS {name.next_to(found).sql}")
 
     @property
     def _name(self) -> TableName:
         return self.target.name.next_to(f"{self.target.name.table}{STAGING}{self.run}")
+
+
+def _is_old(run: str) -> bool:
+    """Whether a run began more than two days ago, by its id; False for what is no id of a run."""
+    begun = _BEGUN.match(run.upper())
+    if begun is None:
+        return False
+    return datetime.strptime(begun[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC) < datetime.now(UTC) - _OLD
 
 
 def _target(spark: SparkSession, path: str, fmt: str, comment_of: CommentOf) -> _Target:
