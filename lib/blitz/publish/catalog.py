@@ -33,14 +33,9 @@ from blitz.publish.delta import translate_delta_errors
 STAGING = "__blitz_"
 _OLD = timedelta(days=2)  # the branches of Iceberg are kept as long
 _BEGUN = re.compile(r"[0-9]{8}T[0-9]{6}Z")  # how the ids of runs begin, in upper case: most catalogs know no capitals
-_CONFLICT = (
-    "Cannot fast-forward",
-    "CommitFailedException",
-    "Concurrent",
-    "DELTA_METADATA_CHANGED",
-    "MetadataChangedException",
-    "ALREADY_EXISTS",
-    "AlreadyExistsException",
+_CONFLICT = re.compile(
+    r"Cannot fast-forward|CommitFailedException|Concurrent\w+Exception|DELTA_CONCURRENT|DELTA_METADATA_CHANGED|"
+    r"MetadataChangedException|ALREADY_EXISTS|AlreadyExistsException"
 )
 CommentOf = Callable[[str], str | None]  # the comment of a column, None where it has none
 _log = logging.getLogger(__name__)
@@ -314,7 +309,7 @@ def _translated(spark: SparkSession, path: str) -> Iterator[None]:
             raise PublishError(
                 "is no Iceberg table, and cannot be replaced in one commit; drop or rename it", path=path
             ) from error
-        if any(sign in text for sign in _CONFLICT):
+        if _CONFLICT.search(text):
             raise _conflict(path, "") from error
         raise
 
