@@ -20,6 +20,7 @@ from blitz.cli.main import main
 from blitz_sample.generate import write_sample
 from catalogs import SCHEMAS, catalog_session, in_catalog, outputs_as_files, sql_of
 from places import CHECKOUT
+from spelled import snake
 
 ORDERS = 3000
 Body = dict[str, Any]
@@ -71,13 +72,6 @@ def iceberg(run_of: Callable[[str], Body]) -> Body:
 def manifest_of(body: Body, name: str = "manifest.json") -> Body:
     manifest: Body = json.loads((body["folder"] / name).read_text())
     return manifest
-
-
-def snake(name: str) -> str:
-    """Without blanks and capitals, by hand for the names that the outputs have."""
-    whole = {"BussTime": "buss_time", "StoreCode": "store_code", "BaseAmount": "base_amount"}
-    whole |= {"TransType": "trans_type", "SaleType": "sale_type"}
-    return whole.get(name, name.replace(" ", "_").lower())
 
 
 @pytest.mark.parametrize("fmt", list(SCHEMAS))

@@ -12,15 +12,9 @@ import pytest
 
 import compare
 from blitz.cli.main import main
+from spelled import snake
 
 Body = dict[str, Any]
-
-
-def snake(name: str) -> str:
-    """Without blanks and capitals, by hand for the names that the outputs have."""
-    words = {"BussTime": "buss_time", "StoreCode": "store_code", "BaseAmount": "base_amount"}
-    words |= {"TransType": "trans_type", "SaleType": "sale_type"}
-    return words.get(name, name.replace(" ", "_").lower())
 
 
 def with_outputs(config: Body, folder: Path) -> Body:
