@@ -69,6 +69,8 @@ def catalog_session(folder: str, more: Mapping[str, str] | None = None) -> Spark
     if more:
         conf["spark.jars.packages"] += f",{AWS_BUNDLE}"
     conf |= {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false", "spark.log.level": "OFF"}
+    conf |= {"spark.sql.execution.arrow.pyspark.enabled": "true"}
+    conf |= {"spark.python.sql.dataFrameDebugging.enabled": "false"}  # as in conftest.py: a quarter of a small run
     builder, remote = SparkSession.builder.config(map=conf), os.environ.get("SPARK_REMOTE")
     session = (builder.remote(remote) if remote else builder.master("local[2]")).getOrCreate()
     for schema in SCHEMAS.values():
