@@ -105,6 +105,14 @@ def tree(root: int) -> list[int]:
     return sorted(members)
 
 
+def cpu_seconds(root: int) -> float:
+    """Processor seconds until now of a process and all its descendants, those that ended included."""
+    fields = [
+        text.rpartition(")")[2].split()[11:15] for pid in tree(root) if (text := _text(Path(f"/proc/{pid}/stat")))
+    ]
+    return sum(int(ticks) for four in fields for ticks in four) / _TICKS
+
+
 def _resident(pid: int) -> int:
     text = _text(Path(f"/proc/{pid}/statm"))
     return int(text.split()[1]) * _PAGE if text else 0

@@ -5,6 +5,7 @@ import datetime as dt
 import gzip
 import os
 import random
+from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
@@ -13,8 +14,10 @@ import pytest
 
 from blitz.errors import InputError
 from blitz.raw import values
+from blitz.raw.cut_off import naming_cut_off_files
 from blitz.raw.files import Source, resolve
-from blitz.raw.rejections import half_records, rejections
+from blitz.raw.headers import HEADER_BYTES
+from blitz.raw.rejections import damaged_files, rejections
 from blitz.raw.specs import CUSTOMER_MAPPING, INSTORE_ORDERS, Field, Kind, TableSpec
 from blitz.raw.tables import ReadOptions
 from blitz.raw.typed_rows import read_rejected, read_table
@@ -45,6 +48,7 @@ CASES = [
     ("code", "none", None), ("code", "'0042", "0042"), ("code", '="0042"', "0042"), ("code", "'NULL", None),
     ("code", "7040.0", "7040"), ("code", "7040.", "7040"), ("code", "7040.5", "7040.5"), ("code", "0007", "0007"),
     ("code", "1.2345678E7", "12345678"), ("code", "1.2e+1", "12"), ("code", "1.230E2", "123"), ("code", "A-1.0", "A-1.0"),
+    ("code", "caf\ufffd7", BAD), ("code", "1.0E0", "1"), ("code", "1.50E01", "15"),
     ("code", "9.19812E+11", BAD), ("code", "9E+11", BAD), ("code", "1.25E1", BAD), ("code", "12E5", "12E5"),
     ("id", "7040.0", 7040), ("id", "'12", 12), ("id", "\u00a07\u00a0", 7), ("id", "1.2345678E7", 12345678),
     ("id", "1.7", BAD), ("id", "9.1E+11", BAD), ("id", "A7", BAD), ("id", "1,234", BAD),
@@ -221,7 +225,7 @@ def test_the_rest_of_a_record_is_known_as_what_it_is(spark, tmp_path, text, rows
     path = tmp_path / "a.csv"
     path.write_text(text)
     [table] = resolve([Source(INSTORE_ORDERS, str(path))])
-    found = [line.rpartition("a.csv: ")[2] for line in half_records(read_rejected(spark, table, ZONE))]
+    found = [line.rpartition("a.csv: ")[2] for line in damaged_files(read_rejected(spark, table, ZONE)).half_records]
     assert found == [f"{rows} row"][:rows]
 
 
@@ -233,9 +237,31 @@ def test_compressed_data_that_is_cut_off_names_its_file(spark, tmp_path):
     with pytest.raises(InputError, match=r"small.csv.gz: cannot be read as CSV: the compressed data is cut off"):
         resolve([(INSTORE_ORDERS, str(tmp_path))])
     [table] = resolve([(INSTORE_ORDERS, f"{tmp_path}/large*")])
-    with pytest.raises(Exception, match=r"large\.csv\.gz") as caught:
+    with pytest.raises(Exception, match=r"large\.csv\.gz") as caught, naming_cut_off_files(table):
         read_table(spark, table, ZONE).agg({"InvoiceNo": "count"}).collect()
     assert "large.csv.gz" in reason(caught.value)
+
+
+def not_utf8(spark, path: Path) -> str:
+    """What is said of a file with text that is not UTF-8: Sail ends the reading, Spark marks what it cannot read."""
+    [table] = resolve([Source(INSTORE_ORDERS, str(path))])
+    try:
+        [line] = damaged_files(read_rejected(spark, table, ZONE)).not_utf8
+    except Exception as error:
+        return reason(error)
+    return line
+
+
+def test_text_that_is_not_utf8_is_found_wherever_it_is(spark, tmp_path):
+    """In each column that is read, in one that is not, and behind the part of a file that is looked at before a run."""
+    many = f"{BILL},x\n" * (HEADER_BYTES // len(BILL) + 1)
+    for at in range(9):
+        cells = f"{BILL},x".split(",")
+        cells[at] = f"caf\u00e9{cells[at]}"
+        path = tmp_path / f"{at}.csv"
+        path.write_bytes(f"{BILLS},note\n{many}".encode() + ",".join(cells).encode("latin-1") + b"\n")
+        said = not_utf8(spark, path)
+        assert f"{at}.csv" in said and ("1 row" in said or "is not UTF-8" in said), said
 
 
 def test_columns_of_categories_are_text(spark, tmp_path):

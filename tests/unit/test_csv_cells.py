@@ -74,11 +74,12 @@ def test_one_column() -> None:
     assert [row[0] for row in read(b'a\n1\n\n  \n"2,x"\n', width=1)] == ["1", "2,x"]
 
 
-def test_text_that_is_not_utf8_keeps_its_other_characters() -> None:
-    assert [row[:2] for row in read("\ufeffa,b\nü,1\n".encode() + b"\xfc,2\n", width=2)] == [
-        ("ü", "1"),
-        ("\ufffd", "2"),
-    ]
+@pytest.mark.parametrize("line", [b"\xfc,2", b'"\xfc",2', b'x,2"\xfc', b'"a\xfc" ,2'])
+def test_text_that_is_not_utf8_is_refused(line: bytes) -> None:
+    start = "\ufeffa,b\nü,1\n".encode()
+    assert read(start, width=2)[0][:2] == ("ü", "1")
+    with pytest.raises(UnicodeDecodeError):
+        read(start + line + b"\n", width=2)
 
 
 def test_a_gzip_file_of_several_members() -> None:

@@ -21,10 +21,11 @@ from blitz.pipelines.publisher import Publisher, TablePublisher
 from blitz.pipelines.reader import FileReader, Reader, raw_tables
 from blitz.publish.tables import Output, publish, read_output
 from blitz.raw.channels import CHANNELS, USER_CHANNEL, Channel, channel_of
+from blitz.raw.cut_off import naming_cut_off_files
 from blitz.raw.erased_rows import ErasedOrders
 from blitz.raw.inputs import RawInputs, raw_inputs, read_options
 from blitz.raw.mappings import Mappings, category_table, choice_table, store_table
-from blitz.raw.rejections import half_records, rejections
+from blitz.raw.rejections import damaged_files, rejections
 from blitz.raw.tables import RawTable
 from blitz.spark.session import configure
 from blitz.spark.staging import Staging
@@ -162,7 +163,8 @@ class OrderFeaturePipeline:
 
         Raises BlitzError where too many rows cannot be read, GateError where a gate stops the run.
         """
-        staged = output.stage(computed.frame)
+        with naming_cut_off_files(*computed.raw.values()):
+            staged = output.stage(computed.frame)
         accounts = computed.accounts()
         quarantine = self.check_rejected(computed.reader, accounts, computed.raw)
         counts = computed.metrics.counts("orders")
@@ -174,10 +176,12 @@ class OrderFeaturePipeline:
         """Publish the rejected rows of the accounts to the quarantine; returns its path, None where there are none.
 
         Raises BlitzError where more rows of a table are rejected than ``run.max_rejected_fraction`` allows, and where
-        any of them is the rest of a record, whose first half looks like a record of its own.
+        any of them is the rest of a record, whose first half looks like a record of its own, or text that is not UTF-8.
         """
         quarantine = self._quarantine(reader, accounts)
-        self._refuse_half_records(quarantine)
+        rejected = [_table_of(account, raw) for account in accounts if account.rejected_fraction() > 0]
+        if quarantine and any(table is None or table.is_csv for table in rejected):
+            self._refuse_damaged_files(read_output(self.spark, quarantine))
         self._refuse_too_many_rejected(accounts, quarantine, raw)
         return quarantine
 
@@ -219,12 +223,18 @@ class OrderFeaturePipeline:
         erased = ErasedOrders(self.channel, options, timezone, reader.suppression, reader.erased(self.channel))
         return erased.without(rejected)
 
-    def _refuse_half_records(self, quarantine: str | None) -> None:
-        found = half_records(read_output(self.spark, quarantine)) if quarantine else []
-        if found:
+    def _refuse_damaged_files(self, quarantine: DataFrame) -> None:
+        damaged = damaged_files(quarantine)
+        if damaged.not_utf8:
+            raise BlitzError(
+                f"{self.channel.name}: files have text that is not UTF-8 (likely Windows-1252 or Latin-1); nothing was "
+                "published. Save them as UTF-8" + "".join(f"\n  - {line}" for line in damaged.not_utf8)
+            )
+        if damaged.half_records:
             raise BlitzError(
                 f"{self.channel.name}: rows are the rest of a record with a line break inside quotes; nothing was "
-                "published. Set instore.multi_line to true, or correct the files" + "".join(f"\n  - {f}" for f in found)
+                "published. Set instore.multi_line to true, or correct the files"
+                + "".join(f"\n  - {line}" for line in damaged.half_records)
             )
 
     def _refuse_too_many_rejected(
@@ -243,11 +253,16 @@ class OrderFeaturePipeline:
 
     def _why(self, account: Account, quarantine: str | None, raw: Mapping[str, RawTable]) -> list[str]:
         """What is wrong with the rejected rows of a table, by file and column."""
-        name = next((name for name in raw if account.table.startswith(name)), None)
-        if name is None or quarantine is None:
+        table = _table_of(account, raw)
+        if table is None or quarantine is None:
             return []
-        rows = read_output(self.spark, quarantine).where(F.col("table") == raw[name].spec.name)
-        return rejections(rows, raw[name], self.config.common.timezone)
+        rows = read_output(self.spark, quarantine).where(F.col("table") == table.spec.name)
+        return rejections(rows, table, self.config.common.timezone)
+
+
+def _table_of(account: Account, raw: Mapping[str, RawTable]) -> RawTable | None:
+    """The raw table whose rows an account counts."""
+    return next((table for name, table in raw.items() if account.table.startswith(name)), None)
 
 
 def order_settings(config: FeaturePipeline) -> OrderSettings:

@@ -75,14 +75,15 @@ def unzipped(source: BinaryIO) -> BinaryIO:
 
 
 def batches(chunks: Iterator[bytes], width: int, separator: str = ",") -> Iterator[pa.RecordBatch]:
-    """The rows of chunks of complete lines, in no fixed order."""
+    """The rows of chunks of complete lines, in no fixed order. Raises UnicodeDecodeError for text that is not UTF-8."""
     for chunk in chunks:
         if not chunk:
             continue
         try:
             yield from _batches(chunk, width, separator)
-        except (pa.ArrowInvalid, UnicodeDecodeError):  # text that is not UTF-8: like Spark, replace what cannot be read
-            yield from _batches(chunk.decode("utf-8", "replace").encode(), width, separator)
+        except pa.ArrowInvalid:
+            chunk.decode()  # what Arrow says of text that is not UTF-8 depends on where it is
+            raise
 
 
 def _batches(chunk: bytes, width: int, separator: str) -> Iterator[pa.RecordBatch]:

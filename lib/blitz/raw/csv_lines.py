@@ -1,10 +1,13 @@
 """Lines of large CSV files that are not records, and records that are damaged (docs/contract.md, section 9)."""
 
+from functools import reduce
+
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from blitz.raw import value_columns, values
 from blitz.raw.csv_cells import EXTRA
+from blitz.raw.specs import Kind, TableSpec
 from blitz.raw.tables import FileGroup
 
 _BETWEEN = "\x1f"
@@ -23,8 +26,18 @@ def is_skipped(group: FileGroup) -> Column:
     header = rf"(?i)^{_BLANKS}{names}{_BLANKS}$"
     is_header = F.concat_ws(_BETWEEN, *[F.col(column.cell) for column in stored]).rlike(header)
     first = F.col(stored[0].cell)
-    ends_with_digit = first.rlike(r"[0-9]\z")  # most lines; no missing word does, and no name of a column
+    # Most lines; no missing word does, and no name of a column.
+    ends_with_digit = F.coalesce(F.substring(first, -1, 1).between("0", "9"), F.lit(False))
     return F.when(ends_with_digit, False).otherwise(every.rlike(_EMPTY_LINE) | is_header)
+
+
+def has_lost_text(group: FileGroup, spec: TableSpec) -> Column:
+    """Whether text of a line was not UTF-8, apart from codes, numbers, flags and times: these cannot be read then."""
+    kinds = {field.name: field.kind for field in spec.fields}
+    checked = {column.position for column in group.columns if kinds[column.name] not in (Kind.TEXT, Kind.AS_IS)}
+    others = [F.col(f"c{at}") for at in range(group.width) if at not in checked]
+    lost = [F.contains(cell, F.lit(values.LOST_TEXT)) for cell in others]
+    return reduce(Column.__or__, [F.coalesce(each, F.lit(False)) for each in lost], F.lit(False))
 
 
 def is_damaged(group: FileGroup) -> Column:

@@ -42,6 +42,10 @@ class RawInputs:
         """The channel whose step accounts for the customer mapping, which all channels read."""
         return next(iter(self.orders))
 
+    def large_tables(self) -> list[RawTable]:
+        """The tables of the channels and the customer mapping, which the engine reads."""
+        return [*self.orders.values(), *self.lines.values(), *self.queries.values(), self.customer_mapping]
+
     def mappings(self) -> Mappings:
         """The small mappings, as they were when the files were found. Not for inputs with ``unchecked`` tables."""
         assert self.small is not None

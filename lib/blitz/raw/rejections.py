@@ -1,6 +1,6 @@
 """Why rows were rejected, in words, with shapes instead of values (docs/contract.md, section 8)."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -8,7 +8,8 @@ from pyspark.sql import functions as F
 from blitz.raw.specs import Field, Kind
 from blitz.raw.tables import FileGroup, RawColumn, RawTable
 from blitz.raw.typed_columns import TypedColumns
-from blitz.raw.typed_rows import CONTINUES
+from blitz.raw.typed_rows import CONTINUES, LOST
+from blitz.raw.values import LOST_TEXT
 from blitz.spark.columns import quoted
 
 MOST_LINES = 8
@@ -16,7 +17,7 @@ _SHAPE_LENGTH = 40
 _NO_COLUMN = ""  # the line as a whole
 _WHAT = {
     Kind.ID: "not a whole number",
-    Kind.CODE: "a code that lost digits in a spreadsheet; export the column as text",
+    Kind.CODE: "a code that lost digits in a spreadsheet, or characters; export the column as text",
     Kind.NUMBER: "not a number",
     Kind.FLAG: "neither true nor false",
 }
@@ -25,7 +26,7 @@ _WHAT = {
 def rejections(quarantine: DataFrame, table: RawTable, timezone: str) -> list[str]:
     """A line per file and column with a value that cannot be read: the reason, how many rows, the shape of an example
     (digits as 9, letters as a) and the config key that would read it, where there is one; the most frequent first.
-    Without the rows of ``half_records``.
+    Without the rests of records (``damaged_files``).
 
     Args:
         quarantine: the rejected rows of the table, as ``read_rejected`` returns them.
@@ -36,7 +37,7 @@ def rejections(quarantine: DataFrame, table: RawTable, timezone: str) -> list[st
     schema = ", ".join(f"{quoted(column.name)} string" for column in columns)
     group = FileGroup("json", columns, 0)
     typed = TypedColumns(replace(table, groups=(group,)), timezone)
-    records = quarantine.where(~_continues_record())
+    records = quarantine.where(~_is_marked(CONTINUES))
     cells = records.select("file", F.from_json("raw", schema).alias("cells")).select("file", "cells.*")
     rows = typed.with_values(cells, group)
     column, shape = _first_problem(typed, group)
@@ -48,15 +49,30 @@ def rejections(quarantine: DataFrame, table: RawTable, timezone: str) -> list[st
     return [*lines, f"and {more} more columns or files"] if more > 0 else lines
 
 
-def half_records(quarantine: DataFrame) -> list[str]:
-    """A line per file with rejected rows that are the rest of a record: the file and how many rows."""
-    rest = quarantine.where(_continues_record())
-    found = rest.groupBy("file").agg(F.count(F.lit(1)).alias("rows")).orderBy("file").collect()
-    return [f"{row['file']}: {row['rows']:,} row{'s' * (row['rows'] != 1)}" for row in found]
+@dataclass(frozen=True)
+class DamagedFiles:
+    """A line per CSV file, with how many rejected rows of it there are: rows that are the rest of a record
+    (``half_records``), and rows with text that is not UTF-8 (``not_utf8``)."""
+
+    half_records: list[str]
+    not_utf8: list[str]
 
 
-def _continues_record() -> Column:
-    return F.coalesce(F.get_json_object("raw", f"$.{CONTINUES}") == "true", F.lit(False))
+def damaged_files(quarantine: DataFrame) -> DamagedFiles:
+    """The files whose rejected rows say that other rows of them cannot be trusted either."""
+    is_lost = _is_marked(LOST) | F.contains(F.col("raw"), F.lit(LOST_TEXT))
+    counts = {"rests": F.count_if(_is_marked(CONTINUES)), "lost": F.count_if(is_lost)}
+    of_files = quarantine.groupBy("file").agg(*[count.alias(name) for name, count in counts.items()])
+    found = of_files.where((F.col("rests") > 0) | (F.col("lost") > 0)).orderBy("file").collect()
+
+    def lines(name: str) -> list[str]:
+        return [f"{row['file']}: {row[name]:,} row{'s' * (row[name] != 1)}" for row in found if row[name]]
+
+    return DamagedFiles(lines("rests"), lines("lost"))
+
+
+def _is_marked(mark: str) -> Column:
+    return F.coalesce(F.get_json_object("raw", f"$.{mark}") == "true", F.lit(False))
 
 
 def _physical(table: RawTable, name: str) -> str:

@@ -129,12 +129,16 @@ class _CsvReader(DataSourceReader):
             yield from self._read(*partition.value)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise OSError(f"{partition.value[0]}: {error}; copy the file again") from error
+        except UnicodeDecodeError as error:
+            raise OSError(
+                f"{partition.value[0]}: has text that is not UTF-8 (likely Windows-1252 or Latin-1); save it as UTF-8"
+            ) from error
 
     def _read(self, path: str, start: int, end: int | None) -> Iterator[pa.RecordBatch]:
         with storage.open_input(path) as source:
             content = unzipped(source) if _is_gzip(path) else source
             if self.request.multi_line:
-                text = content.read().decode("utf-8-sig", "replace")
+                text = content.read().decode("utf-8-sig")
                 for batch in records(text, self.request.width, self.request.separator):
                     yield self.request.rows(batch, path)
                 return

@@ -13,11 +13,12 @@ from pyspark.sql import functions as F
 from blitz.raw import csv_lines
 from blitz.raw.csv_cells import FILE
 from blitz.raw.readers import FileColumn, RawCells, cell_of, raw_cells
-from blitz.raw.specs import REASON
+from blitz.raw.specs import REASON, TableSpec
 from blitz.raw.tables import FileGroup, RawColumn, RawTable
 from blitz.raw.typed_columns import TypedColumns
 
-CONTINUES = "_continues_record"  # in the raw values of a rejected row: whether csv_lines.continues_record holds
+# In the raw values of a rejected row: whether csv_lines.continues_record and csv_lines.has_lost_text hold.
+CONTINUES, LOST = "_continues_record", "_has_lost_text"
 _DAMAGED = "_damaged"
 
 # The columns of the rows of a group: given the table's types, the group, and why a row is rejected.
@@ -77,7 +78,7 @@ def _read(spark: SparkSession, table: RawTable, timezone: str, file: FileColumn 
         if group.paths:
             cells = raw_cells(spark, group, file)
             shape = FileGroup(group.format, tuple(_by_name(column) for column in cells.group.columns), 0)
-            alike.setdefault(shape, []).append(_cells_by_name(cells, file is not None))
+            alike.setdefault(shape, []).append(_cells_by_name(cells, table.spec, file is not None))
     frames = []
     for shape, parts in alike.items():
         rows = typed.with_values(reduce(DataFrame.unionByName, parts), shape)
@@ -86,18 +87,19 @@ def _read(spark: SparkSession, table: RawTable, timezone: str, file: FileColumn 
     return reduce(DataFrame.unionByName, frames)
 
 
-def _cells_by_name(cells: RawCells, has_file: bool) -> DataFrame:
+def _cells_by_name(cells: RawCells, spec: TableSpec, has_file: bool) -> DataFrame:
     """The raw rows by the names of the spec, with FILE where they have it; of CSV lines also ``_damaged``,
-    and with FILE also CONTINUES."""
+    and with FILE also CONTINUES and LOST."""
     group, rows = cells.group, cells.frame
     columns = [cell_of(column).alias(column.name) for column in group.columns if column.physical != "null"]
     if has_file:
         columns.append(F.col(FILE))
     if group.format == "csv":
         rows = rows.where(~csv_lines.is_skipped(group))
-        columns.append(csv_lines.is_damaged(group).alias(_DAMAGED))
+        has_lost_text = csv_lines.has_lost_text(group, spec)
+        columns.append((csv_lines.is_damaged(group) | has_lost_text).alias(_DAMAGED))
         if has_file:
-            columns.append(csv_lines.continues_record(group).alias(CONTINUES))
+            columns += [csv_lines.continues_record(group).alias(CONTINUES), has_lost_text.alias(LOST)]
     return rows.select(*columns)
 
 
@@ -107,10 +109,10 @@ def _by_name(column: RawColumn) -> RawColumn:
 
 
 def _raw(group: FileGroup) -> Column:
-    """The raw values of a row as JSON text; CONTINUES is in it for the rest of a record."""
+    """The raw values of a row as JSON text; CONTINUES is in it for the rest of a record, LOST where text was lost."""
     cells = [_json_value(column).alias(column.name) for column in group.columns]
     if group.format == "csv":
-        cells.append(F.when(F.col(CONTINUES), True).alias(CONTINUES))
+        cells += [F.when(F.col(mark), True).alias(mark) for mark in (CONTINUES, LOST)]
     return F.to_json(F.struct(*cells))
 
 

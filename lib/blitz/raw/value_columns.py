@@ -70,7 +70,7 @@ def clean_word(cell: Column) -> Column:
 
 
 def code(cell: Column) -> Column:
-    """The code of a cell; null where it is missing, or where an exponent form may have lost digits."""
+    """The code of a cell; null where it is missing, or where it may have lost digits or characters."""
     return F.when(cell.rlike(_PLAIN_CODE), cell).otherwise(F.when(~is_missing_word(cell), _unusual_code(cell)))
 
 
@@ -114,19 +114,18 @@ def _word(cell: Column) -> Column:
 
 
 def _unusual_code(cell: Column) -> Column:
-    """A code that is not missing and may have a fraction or an exponent."""
-    word = _word(cell)
-    first, digits, places = (F.regexp_extract(cell, _EXPONENT, at) for at in (1, 2, 3))
-    kept = F.concat(first, digits.substr(F.lit(1), places.cast("int")))
-    more = digits.substr(places.cast("int") + 1, F.length(digits))
-    exact = F.when((F.length(digits) >= places.cast("int")) & (F.translate(more, "0", "") == ""), kept)
-    return F.when(word.rlike(_EXPONENT_LIKE), exact).otherwise(F.regexp_replace(word, _WHOLE_DECIMAL, "$1"))
+    """A code that is not missing and may have a fraction or an exponent.
+
+    One regular expression has all forms: what is generated for a cell is executed fast only while it is short.
+    """
+    found = F.regexp_replace(_word(cell), _CODE, "".join(f"${at}" for at in range(1, len(_EXACT) + 4)))
+    return F.when(found != "", found)
 
 
-# An exponent form in a cell that is known to be one, between blanks and armour.
-_EXPONENT = f"""^[="'{values.BLANKS}]*{values.EXPONENT}["'{values.BLANKS}]*{_END}"""
-_EXPONENT_LIKE = f"^{values.EXPONENT_LIKE}{_END}"
-_WHOLE_DECIMAL = f"^{values.WHOLE_DECIMAL}{_END}"
+# After 1.2345678 an exponent of 7 leaves a whole number: for each exponent, as many digits, and zeros that say nothing.
+_EXACT = [rf"([0-9]{{{places}}})0*[eE]\+?0{{0,{int(places < 10)}}}{places}" for places in range(100)]
+_CODE_FORMS = (values.WHOLE_DECIMAL, rf"([+-]?[1-9])\.(?:{'|'.join(_EXACT)})", values.EXPONENT_LIKE)
+_CODE = f"^(?:{'|'.join(_CODE_FORMS)}|([^{values.LOST_TEXT}]*){_NOTHING}){_END}"
 _NUMBER_FORMS = (f"({values.PLAIN_NUMBER})", values.GROUPED_NUMBER, values.NEGATIVE_INSIDE, values.NEGATIVE_BEHIND)
 _NUMBER = f"^(?:{'|'.join(_NUMBER_FORMS)}{_NOTHING}){_END}"
 

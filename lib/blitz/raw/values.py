@@ -34,6 +34,7 @@ ARMOUR = r"""(?:="([^\n]*)"|'([^\n]*?)'?)"""  # ="0042" and '0042, which keep a 
 WHOLE_DECIMAL = r"([+-]?[0-9]+)\.0*"  # 7040.0
 # One digit, a point, digits, an exponent: the digits after the point must be as many as the exponent says.
 EXPONENT = r"([+-]?[1-9])\.([0-9]+)[eE]\+?([0-9]{1,2})"
+LOST_TEXT = "\ufffd"  # what a reader puts in place of bytes that are not UTF-8
 # Any exponent form that a program writes. 12E5 is none: it is more likely a code.
 EXPONENT_LIKE = r"[+-]?[0-9]+(?:\.[0-9]*[eE][+-]?[0-9]+|[eE][+-][0-9]+)"
 PLAIN_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
@@ -75,11 +76,13 @@ def clean_word(text: str | None) -> str | None:
 def code(text: str | None) -> str | None:
     """A code: ``7040.0`` is ``7040``, ``1.2345678E7`` is ``12345678``, leading zeros stay.
 
-    Raises UnreadableError for an exponent form that may have lost digits.
+    Raises UnreadableError for an exponent form that may have lost digits, and where characters were lost.
     """
     word = clean_word(text)
     if word is None:
         return None
+    if LOST_TEXT in word:
+        raise UnreadableError("characters were lost")
     if whole := re.fullmatch(WHOLE_DECIMAL, word):
         return whole[1]
     if exponent := re.fullmatch(EXPONENT, word):

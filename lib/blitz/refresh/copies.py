@@ -11,6 +11,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from blitz.raw import typed_rows as sources
+from blitz.raw.cut_off import naming_cut_off_files
 from blitz.raw.files import from_folders
 from blitz.raw.specs import REASON, Kind
 from blitz.raw.tables import RawTable
@@ -55,7 +56,8 @@ def materialize_csv(
     copies = copies if len(copies) < MAX_COPIES else []
     missing = table.only({info.path for info in files} - {info.path for copy in copies for info in copy.sources})
     if missing.files:
-        _write(erased.without(sources.read_table(spark, missing, timezone)), missing, folder)
+        with naming_cut_off_files(missing):
+            _write(erased.without(sources.read_table(spark, missing, timezone)), missing, folder)
         copies.append(TableCopy(folder, missing.files, output_files(folder), typed_by))
     return from_folders(table, [copy.folder for copy in copies]), tuple(copies)
 

@@ -19,6 +19,7 @@ from blitz.features.order_customers import keyed_customers, mapping_columns
 from blitz.raw import typed_rows as sources
 from blitz.raw.channels import Channel
 from blitz.raw.customer_mapping import MAPPING, MAPPING_REASONS, mapping_account, with_mapping_reason
+from blitz.raw.cut_off import naming_cut_off_files
 from blitz.raw.specs import REASON
 from blitz.raw.suppression import IS_ERASED, NOBODY, Suppression
 from blitz.raw.tables import RawTable, grouped
@@ -103,7 +104,8 @@ def copy_mapping(spark: SparkSession, plan: MappingPlan, folder: str) -> Mapping
     files = plan.table.files
     if not plan.missing:
         return MappingCopy(files, plan.typed_by, plan.kept)
-    _write(spark, plan, folder)
+    with naming_cut_off_files(plan.table):
+        _write(spark, plan, folder)
     if tuple(storage.list_files(plan.table.path)) != files:
         raise InputError(f"{plan.table.path}: was written while it was read; run again when it is complete")
     part = MappingPart(plan.missing, folder, output_files(folder))

@@ -29,6 +29,7 @@ from blitz.publish.tables import read_output
 from blitz.raw import typed_rows as sources
 from blitz.raw.channels import Channel, channel_of
 from blitz.raw.customer_mapping import MAPPING, mapping_account, observe_mapping, with_mapping_reason
+from blitz.raw.cut_off import naming_cut_off_files
 from blitz.raw.inputs import RawInputs
 from blitz.raw.mappings import category_table, choice_table
 from blitz.raw.suppression import Suppression
@@ -214,7 +215,10 @@ def backfill(
     done: dict[date, list[StepResult]] = {}
     try:
         has_channels = ready.inputs is not None and ready.inputs.orders
-        reader = stage(configs[0], spark, ready.inputs, folder) if ready.inputs and has_channels else None
+        reader = None
+        if ready.inputs and has_channels:
+            with naming_cut_off_files(*ready.inputs.large_tables()):
+                reader = stage(configs[0], spark, ready.inputs, folder)
         for config in configs:
             as_of = config.feature_pipeline.common.current_run_date
             try:
