@@ -80,6 +80,7 @@ docs: setup ## write the column tables of docs/data.md again, from the code
 	$(PYTHON_IN_VENV) scripts/docs_columns.py
 
 bench: setup java ## measure against pandas and DuckDB (SIZES="500000 2000000")
+	PYTHONPATH=lib $(PYTHON_IN_VENV) benchmarks/reading.py
 	$(PYTHON_IN_VENV) benchmarks/commands.py
 	$(PYTHON_IN_VENV) benchmarks/run.py $(SIZES)
 
