@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 import compare
@@ -126,6 +127,7 @@ def check_every_date(spark, sample_config, sample_run, tmp_path, monkeypatch) ->
     mine = tmp_path / "sample"
     shutil.copytree(raw, mine)
     body = json.loads(json.dumps(body).replace(f"{raw}/", f"{mine}/"))
+    body["run"]["history_path"] = f"{tmp_path}/history"
     (mine / "customers").mkdir()
     mapping = mine / "customers/mapping.csv"
     shutil.move(body["feature_pipeline"]["common"]["mapping_file"], mapping)
@@ -160,6 +162,10 @@ def check_every_date(spark, sample_config, sample_run, tmp_path, monkeypatch) ->
     for day, tables in expected.items():
         text = json.dumps(body).replace("{as_of}", day.replace("-", ""))
         assert compare.compare_outputs(tables, json.loads(text)) == []
+    history = pd.read_parquet(tmp_path / "history")
+    assert history["run_date"].astype(str).value_counts().to_dict() == {
+        day: len(tables["customers"]) for day, tables in expected.items()
+    }
     manifest = json.loads((tmp_path / "out/20250701/manifest.json").read_text())
     for step, alone in sample_run["steps"].items():
         assert manifest["steps"][step]["accounts"] == alone["accounts"]

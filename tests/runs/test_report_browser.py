@@ -19,6 +19,9 @@ SECTIONS = (
     "segments",
     "profiles",
     "microsegments",
+    "scores",
+    "value",
+    "transitions",
     "channels",
     "hours",
     "prices",
@@ -192,6 +195,29 @@ def test_micro_segments_equal_the_outputs(page, outputs):
             page.locator('[data-plan="Seg1_5_5"] tbody tr').nth(names.index("Dinner")).locator("td").all_inner_texts()
         )
         assert texts == [f"{(mean - lunch.mean()) / lunch.std(ddof=0):+.1f}".replace("-", "−") for mean in means]
+
+
+def test_scores_and_value_equal_the_outputs(page, outputs):
+    scores = outputs["scores"].merge(outputs["segments"], on="algonomy_id", how="left")
+    names = page.eval_on_selector_all("#lifecycle-table tbody tr", "rows => rows.map(row => row.dataset.lifecycle)")
+    grouped = scores.groupby("lifecycle")["total_spend"].agg(["size", "sum"]).reindex(names).fillna(0)
+    rows = "#lifecycle-table tbody tr"
+    assert column(page, rows, "td:nth-child(3)") == grouped["size"].tolist() and grouped["size"].sum() == len(scores)
+    assert column(page, rows, "td:nth-child(6)") == pytest.approx(grouped["sum"].tolist())
+    cells = page.eval_on_selector_all("#rfm-grid tbody td", "all => all.map(each => Number(each.dataset.v))")
+    counts = pd.crosstab(scores["r_score"], scores["f_score"]).reindex(
+        index=range(5, 0, -1), columns=range(1, 6), fill_value=0
+    )
+    assert cells == counts.fillna(0).to_numpy().ravel().tolist()
+    rfm = page.eval_on_selector_all("#rfm-table tbody tr", "rows => rows.map(row => row.dataset.rfm)")
+    sizes = scores["rfm_segment"].value_counts().reindex(rfm).fillna(0)
+    assert column(page, "#rfm-table tbody tr", "td:nth-child(2)") == sizes.tolist() and sizes.sum() == len(scores)
+    segments = page.eval_on_selector_all("#value-table tbody tr", "rows => rows.map(row => row.dataset.value)")
+    spend = scores.assign(Segment=scores["Segment"].fillna("")).groupby("Segment")["total_spend"].sum().loc[segments]
+    assert column(page, "#value-table tbody tr", "td:nth-child(3)") == pytest.approx(spend.tolist())
+    (total,) = column(page, "#value-figures div:first-child", "dd")
+    assert total == pytest.approx(scores["total_spend"].sum())
+    assert "set run.history_path" in page.locator("#transitions").inner_text()
 
 
 def test_channels_hours_prices_stores_and_funnel_equal_the_outputs(page, outputs, sample_run):

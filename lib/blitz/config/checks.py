@@ -56,6 +56,8 @@ def check_config(tree: object) -> Iterator[Problem]:
         yield from _check_quantiles(tree)
     yield from _check_pins(tree)
     yield from _check_spark(tree)
+    if dig(tree, "run.history_path") is not None and dig(tree, "feature_pipeline.common.current_run_date") is None:
+        yield "run.history_path", "needs a run date: feature_pipeline.common.current_run_date"
     yield from check_paths(tree)
     yield from check_tables(tree)
     yield from _check_spelling(tree)

@@ -13,7 +13,7 @@ from blitz.config.checks import check_config, check_segments
 from blitz.config.files import read_object, relative_to
 from blitz.config.messages import check_models
 from blitz.config.models import Config, FeaturePipeline, Segmentation, is_model_key, scores_next_to
-from blitz.config.paths import INPUTS, OUTPUTS, SUPPRESSION
+from blitz.config.paths import HISTORY, INPUTS, OUTPUTS, SUPPRESSION
 from blitz.config.values import AS_OF, Problem, add_months, dig, parse_date, parsed, show
 from blitz.errors import ConfigError
 
@@ -175,7 +175,7 @@ def _resolve(tree: dict[str, Any], as_of: str | date | None) -> list[str]:
             problems.append(f"--as-of: {error}")
     for path in (*OUTPUTS, _INPUT, _SCORES_INPUT):
         value = dig(tree, path)
-        if run_date and isinstance(value, str) and AS_OF in value:
+        if run_date and path != HISTORY and isinstance(value, str) and AS_OF in value:
             _put(tree, path, value.replace(AS_OF, run_date.strftime("%Y%m%d")))
     return problems
 

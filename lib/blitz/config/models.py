@@ -330,6 +330,7 @@ class RunOptions(_Model):
     debug_log: OutputFile | None = None
     report_path: OutputFile | None = None
     suppression_path: ListPath | None = None
+    history_path: ListPath | None = None
     s3_endpoint: Url | None = None
     s3_region: Region | None = None
 

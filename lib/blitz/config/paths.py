@@ -21,7 +21,8 @@ STEP_OUTPUTS = (
     "segmentation.output_segments_path",
     "segmentation.output_microsegments_path",
 )
-TABLE_OUTPUTS = (*STEP_OUTPUTS, "run.quarantine_path")
+HISTORY = "run.history_path"  # one folder for all run dates
+TABLE_OUTPUTS = (*STEP_OUTPUTS, "run.quarantine_path", HISTORY)
 SUPPRESSION = "run.suppression_path"  # one file for all run dates, so none of OUTPUTS
 OUTPUTS = (*TABLE_OUTPUTS, "run.manifest_path", "run.debug_log", "run.report_path")
 INPUTS = (

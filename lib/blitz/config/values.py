@@ -232,7 +232,7 @@ def check_output_path(path: str) -> str:
 def check_list_path(path: str) -> str:
     """The path of one file for all run dates, unchanged; ValueError says what is wrong with it."""
     if AS_OF in path:
-        raise ValueError(f"must be the same file for each run date, without {AS_OF}, not {show(path)}")
+        raise ValueError(f"must be the same path for each run date, without {AS_OF}, not {show(path)}")
     return check_output_file(path)
 
 

@@ -5,7 +5,7 @@ frame and no partition column. Kept files are linked (local disk) or copied on t
 the table is swapped in as a whole, like any other.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 
 from pyspark.sql import Column, DataFrame
@@ -24,7 +24,7 @@ def publishing_months(
     month: Column,
     *,
     run_id: str,
-    keep: Collection[str] = (),
+    keep: Collection[str] | Callable[[], Collection[str]] = (),
     unchanged: DataFrame | None = None,
     write: Writer | None = None,
     store: Store | None = None,
@@ -37,7 +37,8 @@ def publishing_months(
         path: folder of the output.
         month: the month of a staged row as text such as ``2025-06``, never null.
         run_id: as for ``publishing``.
-        keep: names of files in the output's folder that stay as they are; they have the columns of the staged rows.
+        keep: names of files in the output's folder that stay as they are; they have the columns of the staged rows. A
+            function is asked for them while the output is locked.
         unchanged: rows of files that are rewritten, with the columns of the staged rows.
         write: writes the rows below one folder ``blitz_month=…`` for each month; by default Spark does.
         store: as for ``publishing``.
@@ -48,10 +49,11 @@ def publishing_months(
         write_folders(rows if unchanged is None else rows.unionByName(unchanged), folder)
         with translate_errors(path):
             months = _flatten(folder)
-            for name in keep:  # under a new name: on S3 no new object may have the name of an old one
+            kept = keep() if callable(keep) else keep
+            for name in kept:  # under a new name: on S3 no new object may have the name of an old one
                 stem = name.removesuffix(".parquet").split(_KEPT)[0]
                 storage.copy(f"{path.rstrip('/')}/{name}", f"{folder}/{stem}{_KEPT}{run_id}.parquet")
-        if not months and not keep:  # an empty table still has its columns
+        if not months and not kept:  # an empty table still has its columns
             storage.delete(folder)  # of what an engine writes without rows
             write_parquet(rows.limit(0), folder)
 

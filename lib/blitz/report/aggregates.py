@@ -26,7 +26,8 @@ MAX_STORES = 1_000
 Rows: TypeAlias = list[JsonObject]
 
 
-def _collect(df: DataFrame) -> Rows:
+def collect(df: DataFrame) -> Rows:
+    """The rows of an aggregation."""
     return [row.asDict() for row in df.collect()]
 
 
@@ -58,7 +59,7 @@ def segment_groups(features: DataFrame, segments: DataFrame, flags: Sequence[str
         *[mask.alias(f"mask_{at}") for at, mask in enumerate(masks)],
     )
     joined = narrow.join(segments.select(ID_COLUMN, F.col("Segment").alias("segment")), ID_COLUMN, "full_outer")
-    return _collect(
+    return collect(
         joined.groupBy("segment", "channels").agg(
             F.count(F.lit(1)).alias("customers"),
             F.count("has_features").alias("with_features"),
@@ -83,7 +84,7 @@ def cluster_groups(micro: DataFrame, names: Sequence[str]) -> Rows:
         *[F.avg(f"x_{at}").alias(f"mean_{at}") for at in places],
         *[F.var_pop(f"x_{at}").alias(f"variance_{at}") for at in places],
     )
-    return _collect(
+    return collect(
         grouped.select(
             "plan",
             "cluster",
@@ -116,7 +117,7 @@ def order_groups(orders: Mapping[str, DataFrame], timezone: str, labels: Sequenc
             )
         )
     grouped = reduce(DataFrame.unionByName, frames).groupBy("channel", "daypart", "weekday")
-    return _collect(
+    return collect(
         grouped.agg(
             F.count(F.lit(1)).alias("orders"),
             F.sum("price").alias("total"),
@@ -151,7 +152,7 @@ def store_groups(orders: Mapping[str, DataFrame]) -> Rows:
         F.sum("price").alias("total"),
         *[F.sum(column).alias(column) for column in STORE_COLUMNS],
     )
-    return _collect(counted.orderBy(F.col("orders").desc(), "channel", "store").limit(MAX_STORES))
+    return collect(counted.orderBy(F.col("orders").desc(), "channel", "store").limit(MAX_STORES))
 
 
 def segment_moves(before: DataFrame, after: DataFrame) -> Rows:
@@ -161,4 +162,4 @@ def segment_moves(before: DataFrame, after: DataFrame) -> Rows:
         for df, name in ((before, "from"), (after, "to"))
     ]
     joined = sides[0].join(sides[1], ID_COLUMN, "full_outer")
-    return _collect(joined.groupBy("from", "to").agg(F.count(F.lit(1)).alias("customers")))
+    return collect(joined.groupBy("from", "to").agg(F.count(F.lit(1)).alias("customers")))

@@ -12,7 +12,7 @@ from blitz import storage
 from blitz.config import Config
 from blitz.errors import InputError
 from blitz.pipelines.context import read_published
-from blitz.publish.tables import output_exists
+from blitz.publish.tables import output_exists, read_output
 from blitz.raw.channels import CHANNELS
 from blitz.report import aggregates, page
 from blitz.report.changes import changes, digest
@@ -21,8 +21,11 @@ from blitz.report.notices import notices
 from blitz.report.numbers import Counted, report_numbers
 from blitz.report.profiles import plan_tables
 from blitz.report.runs import numbers_path, read_facts, read_numbers, report_path
+from blitz.report.score_aggregates import rfm_groups, score_groups, transition_groups
+from blitz.report.scores import score_numbers, transition_numbers, value_numbers
 from blitz.report.words import category_names
 from blitz.segmentation.rules import load_rules
+from blitz.segmentation.score_rules import load_rfm_rules
 from blitz.spark.columns import numeric_columns
 from blitz.text import JsonObject
 
@@ -95,10 +98,31 @@ def _count(spark: SparkSession, config: Config, items: Items, before: JsonObject
     path = before and before["segments_path"]
     if path and path != body.output_segments_path and output_exists(spark, path):
         jobs["moves"] = lambda: aggregates.segment_moves(read(path), segments)
+    if output_exists(spark, pipeline.scores_path):
+        scores = read(pipeline.scores_path)
+        jobs["scores"] = lambda: score_groups(scores, segments)
+        jobs["rfm"] = lambda: rfm_groups(scores)
+    history = config.run.history_path
+    if history and output_exists(spark, history):
+        jobs["history"] = lambda: transition_groups(read_output(spark, history))
     with ThreadPoolExecutor(THREADS) as pool:
         running: dict[str, Future[Any]] = {name: pool.submit(job) for name, job in jobs.items()}
         found = {name: each.result() for name, each in running.items()}
     return Counted(flags=flags, features=names, **found)
+
+
+def _score_sections(config: Config, facts: JsonObject, counted: Counted) -> JsonObject:
+    """``scores`` and ``value``, None without scores, and ``transitions``, None without two dates of a history."""
+    sections: JsonObject = {"scores": None, "value": None, "transitions": None}
+    if counted.scores is not None and counted.rfm is not None:
+        settings = config.feature_pipeline.customer.scores
+        cuts = facts["steps"].get("scores", {}).get("rfm_cuts", {})
+        rules = load_rfm_rules(settings.rfm_rules_path)
+        sections["scores"] = score_numbers(counted.scores, counted.rfm, rules, settings.new_days, cuts)
+        sections["value"] = value_numbers(counted.scores, counted.rfm)
+    if counted.history is not None:
+        sections["transitions"] = transition_numbers(counted.history)
+    return sections
 
 
 def _assemble(config: Config, facts: JsonObject, counted: Counted, before: JsonObject | None) -> JsonObject:
@@ -106,6 +130,7 @@ def _assemble(config: Config, facts: JsonObject, counted: Counted, before: JsonO
     numbers = report_numbers(config, facts, rules, counted)
     categories = category_names(facts["menu"])
     numbers["plans"] = plan_tables(config.segmentation, counted.clusters, counted.features, categories)
+    numbers |= _score_sections(config, facts, counted)
     numbers["warnings"] = notices(numbers, facts, rules)
     numbers["digest"] = digest(numbers)
     numbers["previous"] = before

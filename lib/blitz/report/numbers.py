@@ -40,6 +40,9 @@ class Counted:
     stores: Rows
     items: JsonObject | None = None
     moves: Rows | None = field(default=None)
+    scores: Rows | None = None
+    rfm: Rows | None = None
+    history: JsonObject | None = None
 
 
 def share(part: float, total: float) -> float:

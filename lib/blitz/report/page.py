@@ -61,6 +61,7 @@ def render(numbers: Mapping[str, Any]) -> str:
         .render(
             numbers,
             charts=pictures,
+            names={each["name"]: each["about"]["name"] for band in numbers["bands"] for each in band["segments"]},
             raw=raw,
             style=Markup(_template("report.css")),  # from the package, not data
             script=Markup(script),

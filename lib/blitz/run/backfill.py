@@ -43,7 +43,8 @@ log = logging.getLogger(__name__)
 
 _MAPPING_FOLDER = "customer_mapping"
 STRIDES = ("month", "week", "day")
-_SHARED = ("run.debug_log", "run.quarantine_path")  # appended to; the rejected rows are the same for each date
+# Appended to; the rejected rows are the same for each date; a run replaces those of its date.
+_SHARED = ("run.debug_log", "run.quarantine_path", "run.history_path")
 
 
 def run_dates(first: str, last: str, every: str) -> list[date]:

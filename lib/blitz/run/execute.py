@@ -9,6 +9,7 @@ from pyspark.sql import SparkSession
 from blitz.config import Config
 from blitz.errors import BlitzError, StepError
 from blitz.pipelines.context import RunContext, StepResult
+from blitz.pipelines.history import write_history
 from blitz.pipelines.outputs import RunOutputs, StagedStep
 from blitz.raw.channels import CHANNELS
 from blitz.run.steps import STEPS, Preflight, Work, resume_hint, waves
@@ -50,9 +51,24 @@ def run_steps(
                 staged = [step for wave in phase for step in _run_wave(wave, work, run_channel, results)]
                 for step in staged:
                     results.append(_publish(step, work, results))
+        _record_history(work, results)
     finally:
         staging.remove()
     return results
+
+
+def _record_history(work: Work, results: Collection[StepResult]) -> None:
+    """Write the history at the end of a run that published the micro-segments, the last part of it."""
+    last = next((result for result in results if result.step == "microsegments"), None)
+    if last is None:
+        return
+    try:
+        written = write_history(work.config, work.spark, work.context.run_id)
+    except Exception as error:
+        raise StepError("history", error, _in_words(error), "resume with --steps microsegments") from error
+    if written:
+        last.details["history"] = {"path": written.path, "rows": written.rows, "files": written.files}
+        log.info("history: %s rows of all run dates, %s", f"{written.rows:,}", written.path)
 
 
 def _phases(steps: Iterable[str], config: Config) -> list[list[tuple[str, ...]]]:
