@@ -127,6 +127,7 @@ def test_defaults() -> None:
         "debug_log": None,
         "report_path": None,
         "suppression_path": None,
+        "history_path": None,
         "s3_endpoint": None,
         "s3_region": None,
     }
