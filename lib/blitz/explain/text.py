@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from blitz.raw.channels import CHANNELS
+from blitz.segmentation.domains import Value, shown
 from blitz.segmentation.rules import READER_FIELDS, About
 from blitz.text import JsonObject, table
 
@@ -132,5 +133,5 @@ def _pulls(plan: JsonObject) -> str:
     )
 
 
-def _number(value: float | None) -> str:
-    return "null" if value is None else f"{value:g}"
+def _number(value: Value | None) -> str:
+    return "null" if value is None else shown(value)

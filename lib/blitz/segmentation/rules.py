@@ -235,6 +235,8 @@ def rules_hash(rules: RuleSet) -> str:
 def band_condition(band: str, rules: RuleSet | None = None) -> Column:
     """Whether a customer belongs to a band."""
     chosen = (rules or default_rules()).band(band)
+    if chosen.greater_than is None and chosen.at_most is None:
+        return quoted_col(BAND_COLUMN).isNotNull()
     bounds = Condition(column=BAND_COLUMN, greater_than=chosen.greater_than, at_most=chosen.at_most)
     return bounds.compiled()
 
