@@ -50,7 +50,11 @@ def write_run(folder: Path, at: int, orders: pd.DataFrame, segments: pd.Series) 
     table[["algonomy_id"]].assign(n=range(len(table))).to_parquet(folder / "customers.parquet", index=False)
     micro = table.assign(microcluster="0", n=1.0)[["algonomy_id", "microcluster", "Segment", "n"]]
     micro.to_parquet(folder / "microsegments.parquet", index=False)
+    lives = np.random.default_rng(at).choice(["active", "due", "lapsed"], len(table))
+    scores = table[["algonomy_id"]].assign(lifecycle=lives, total_spend=1.0 * np.arange(len(table)), clv_t_days=at)
+    scores.to_parquet(folder / "scores.parquet", index=False)
     steps = {name: {"output": f"{folder}/{name}"} for name in CHANNELS}
+    steps["scores"] = {"output": f"{folder}/scores.parquet"}
     steps |= {name: {"output": f"{folder}/{name}.parquet"} for name in ("customers", "segments", "microsegments")}
     dates = {"run_date": ENDS[at], "cutoff_date": CUTOFFS[at], "order_window_start": pd.Timestamp("2023-01-01")}
     body = {"steps": steps, "timezone": ZONE, **{name: f"{day:%Y-%m-%d}" for name, day in dates.items()}}
@@ -139,9 +143,20 @@ def test_moves_and_groups_equal_pandas(body, runs) -> None:
         assert [found["before"], found["after"]] == pytest.approx([rows["before"].sum(), rows["after"].sum()], abs=1e-6)
 
 
+def test_lifecycles_and_scores_are_compared(body, runs) -> None:
+    sides = [pd.read_parquet(runs["folder"] / name / "scores.parquet") for name in ("one", "two")]
+    both = sides[0].merge(sides[1], on="algonomy_id", how="outer", suffixes=("_from", "_to")).fillna("-")
+    expected = both.groupby(["lifecycle_from", "lifecycle_to"]).size().to_dict()
+    moves = body["lifecycles"]["migration"]
+    assert {(each["from"] or "-", each["to"] or "-"): each["customers"] for each in moves} == expected
+    assert {each["feature"] for each in body["psi"]["features"]} == {"n", "total_spend"}
+
+
 def test_it_is_printed_and_published(body, spark, tmp_path) -> None:
     text = format_comparison(body)
-    assert "Spend of segment" in text and "Largest moves of spend" in text and "by Shapley" in text
+    assert (
+        "Lifecycle" in text and "Spend of segment" in text and "Largest moves of spend" in text and "by Shapley" in text
+    )
     written = write(spark, body, str(tmp_path))
     assert f"{tmp_path}/money.parquet" in written
     rows = pd.read_parquet(tmp_path / "money.parquet")

@@ -15,11 +15,14 @@ from blitz.drift.money import money, prefixed, spend_of, spend_sums, unknown_spe
 from blitz.drift.numbers import Group, centroid_drift, distribution, psi
 from blitz.drift.runs import Run, Variable
 from blitz.errors import InputError
+from blitz.publish.tables import output_exists
+from blitz.segmentation.domains import LIFECYCLE
 from blitz.segmentation.segments import ID_COLUMN
 from blitz.spark.columns import numeric_columns, quoted_col
 from blitz.text import JsonObject
 
 THREADS = 3  # the queries are small: planning one overlaps with the tasks of another
+GROWING = "clv_"  # scores that grow with the window: they differ between any two dates
 NOT_FEATURES = (ID_COLUMN, "Segment", "microcluster")
 Move: TypeAlias = tuple[str | None, str | None, int]
 
@@ -37,8 +40,10 @@ def compare(spark: SparkSession, before: Run, after: Run, bins: int = 10) -> Jso
     variables = _variables(loaded, common_numeric(*features), after)
     unknown = unknown_spend(spark, before, after)
     spend = None if unknown else (spend_of(spark, before), spend_of(spark, after))
+    scores = _scores(spark, before, after)
     with ThreadPoolExecutor(THREADS) as pool:
-        stability = pool.submit(_feature_psi, features, bins)
+        stability = pool.submit(_feature_psi, _with_scores(features, scores), bins)
+        lifecycles = pool.submit(_lifecycles, scores)
         moved = pool.submit(segment_pairs, segments, features, variables, spend)
         groups = pool.submit(microsegment_groups, micro, loaded).result()
         pairs, per_feature = moved.result(), stability.result()
@@ -52,12 +57,48 @@ def compare(spark: SparkSession, before: Run, after: Run, bins: int = 10) -> Jso
         "bins": bins,
         "segments": migration(pairs, variables),
         "money": {"unknown": unknown} if unknown else money(pairs),
+        "lifecycles": lifecycles.result(),
         "microsegments": _microsegments(groups),
         "psi": _psi(per_feature, pairs, groups),
         "only_before": sorted(set(_numeric(features[0])) - set(_numeric(features[1]))),
         "only_after": sorted(set(_numeric(features[1])) - set(_numeric(features[0]))),
         "centroids": centroid_drift(groups, loaded, models_same),
     }
+
+
+def _scores(spark: SparkSession, before: Run, after: Run) -> tuple[DataFrame, DataFrame] | None:
+    """The scores of both runs; None where one of them has none."""
+    runs = (before, after)
+    if any(run.scores is None or not output_exists(spark, run.scores) for run in runs):
+        return None
+    return before.read(spark, "scores"), after.read(spark, "scores")
+
+
+def _with_scores(
+    features: tuple[DataFrame, DataFrame], scores: tuple[DataFrame, DataFrame] | None
+) -> tuple[DataFrame, DataFrame]:
+    """The features of both sides with their numeric scores, but for those that grow with every day."""
+    if scores is None:
+        return features
+    first, second = (
+        table.join(
+            each.select(ID_COLUMN, *[name for name in _numeric(each) if not name.startswith(GROWING)]),
+            ID_COLUMN,
+            "left",
+        )
+        for table, each in zip(features, scores, strict=True)
+    )
+    return first, second
+
+
+def _lifecycles(scores: tuple[DataFrame, DataFrame] | None) -> JsonObject | None:
+    """``migration`` between lifecycles and ``totals``, as of segments; None without scores."""
+    if scores is None:
+        return None
+    named = [each.select(ID_COLUMN, F.col(LIFECYCLE).alias("Segment")) for each in scores]
+    ids = [each.select(ID_COLUMN) for each in scores]
+    found = migration(segment_pairs((named[0], named[1]), (ids[0], ids[1]), ()), ())
+    return {key: found[key] for key in ("migration", "totals")}
 
 
 def _numeric(df: DataFrame) -> list[str]:

@@ -51,6 +51,7 @@ class Run:
     A manifest says nothing about columns (``names`` is None): then each loaded ``omnichannel_`` column counts as a
     flag, and whether a rule reads it is unknown. ``about`` has what the rules say about each segment for readers.
     ``orders``: the order outputs by channel, and ``windows`` those of the spend; None where the file does not say.
+    ``scores``: the scores; None where the run had none.
     """
 
     source: str
@@ -69,10 +70,11 @@ class Run:
     about: dict[str, dict[str, str]] = field(default_factory=dict)
     orders: dict[str, str] = field(default_factory=dict)
     windows: SpendSettings | None = None
+    scores: str | None = None
 
     def read(self, spark: SparkSession, step: str) -> DataFrame:
         """Return the published output of a step. Raises InputError where there is none."""
-        path = {**self.outputs, **self.orders}[step]
+        path = {**self.outputs, **self.orders, "scores": str(self.scores)}[step]
         found = self.format or _format_of(path)
         return self.spelling.read(read_output(spark, path, found))
 
@@ -117,9 +119,18 @@ def _of_manifest(path: str, body: JsonObject) -> Run:
     about = dict(body.get("about_segments", {}))
     models, rules = dict(body.get("models", {})), body.get("rules")
     orders = {name: str(steps[name]["output"]) for name in CHANNELS if name in steps}
-    windows = _windows(body)
+    scores = str(steps["scores"]["output"]) if "scores" in steps else None
     return Run(
-        path, outputs, models, rules, engine=engine, spelling=spelling, about=about, orders=orders, windows=windows
+        path,
+        outputs,
+        models,
+        rules,
+        engine=engine,
+        spelling=spelling,
+        about=about,
+        orders=orders,
+        windows=_windows(body),
+        scores=scores,
     )
 
 
@@ -160,6 +171,7 @@ def _of_config(path: str) -> Run:
         spelling_of(config),
         {name: about.as_json() for name, about in about_segments(rules).items()},
         *_orders_of(config.feature_pipeline_body),
+        body.scores_path,
     )
 
 

@@ -15,6 +15,7 @@ from blitz.text import JsonObject, table
 MAX_ROWS = 10  # of a table in the text
 SCHEMAS = {
     "segment_migration": "`from` string, `to` string, customers bigint",
+    "lifecycle_migration": "`from` string, `to` string, customers bigint",
     "microsegment_migration": "plan string, `from` string, `to` string, customers bigint",
     "moved": "`from` string, `to` string, variable string, is_flag boolean, in_rules boolean, up bigint, down bigint, "
     "customers bigint",
@@ -37,6 +38,7 @@ def tables(body: JsonObject) -> dict[str, list[tuple[Any, ...]]]:
     index += [("term of segment", name, term, None) for name, term in psi["segments"]["terms"].items()]
     return {
         "segment_migration": [(r["from"], r["to"], r["customers"]) for r in body["segments"]["migration"]],
+        **_lifecycle_rows(body["lifecycles"]),
         "microsegment_migration": [
             (plan, row["from"], row["to"], row["customers"])
             for plan, each in body["microsegments"].items()
@@ -63,6 +65,12 @@ def tables(body: JsonObject) -> dict[str, list[tuple[Any, ...]]]:
             for r in body["centroids"]
         ],
     }
+
+
+def _lifecycle_rows(lifecycles: JsonObject | None) -> dict[str, list[tuple[Any, ...]]]:
+    if lifecycles is None:
+        return {}
+    return {"lifecycle_migration": [(r["from"], r["to"], r["customers"]) for r in lifecycles["migration"]]}
 
 
 def write(spark: SparkSession, body: JsonObject, folder: str) -> list[str]:
@@ -95,6 +103,8 @@ def format_comparison(body: JsonObject) -> str:
         totals_table("Segment", body["segments"]["totals"], names_of(body)),
         _moves(body["segments"]["moved_pairs"]),
     ]
+    if body["lifecycles"]:
+        parts.append(totals_table("Lifecycle", body["lifecycles"]["totals"]))
     parts += format_money(body["money"])
     for plan, each in body["microsegments"].items():
         parts.append(totals_table(f"Micro-segments of {plan}", each["totals"]))
