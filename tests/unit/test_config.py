@@ -232,6 +232,8 @@ BROKEN: list[tuple[str, Any, str]] = [
     (f"{COMMON}.mapping_file", "table:a.b.c*", 'not "c*"'),
     (f"{COMMON}.mapping_file", "table:a.b.c_{as_of}", "{as_of} is allowed in output paths only"),
     (f"{FP}.swiggy.output_path", "table:a.b.c_{run}", "unknown placeholder or brace"),
+    (f"{FP}.ownapp.output_path", "table:{catalog}.b.c", "{catalog} needs a value: run.catalog or --catalog"),
+    ("run.schema", "a b", 'run.schema: must be letters, digits, _ and -, not "a b"'),
     (f"{SEG}.segment_1_5_3_model", "table:a.b.c", "must be a file, not a table of a catalog"),
     (f"{SEG}.rules_path", "table:a.b.c", f"{SEG}.rules_path: must be a file, not a table of a catalog"),
     ("run.manifest_path", "table:a.b.c", "run.manifest_path: must be a file, not a table of a catalog"),
@@ -323,6 +325,16 @@ def test_tables_and_paths_may_be_mixed() -> None:
         "table:other.blitz.swiggy",
         "table:lake.blitz.rejected",
     ]
+
+
+def test_catalog_and_schema_come_from_the_config_or_from_outside() -> None:
+    tree = changed((f"{FP}.ownapp.output_path", "table:{catalog}.{schema}.orders"), ("run.catalog", "main"))
+    tree["run"]["schema"] = "blitz"
+    assert load_config(tree).feature_pipeline.ownapp.output_path == "table:main.blitz.orders"
+    config = load_config(tree, catalog="", schema="blitz_me")  # an empty job parameter names nothing
+    assert config.feature_pipeline.ownapp.output_path == "table:main.blitz_me.orders"
+    assert (config.run.catalog, config.run.schema_name) == ("main", "blitz_me")
+    assert tree["feature_pipeline"]["ownapp"]["output_path"] == "table:{catalog}.{schema}.orders"
 
 
 def test_names_that_are_one_in_snake_case() -> None:
