@@ -109,7 +109,7 @@ def test_commands_read_the_tables(spark, iceberg, expected, tmp_path, capsys) ->
     segment = dict(expected["segments"].itertuples(index=False))[customer]
     assert main("explain", argv=[*named, "--customer", customer, "--json"]) == 0
     explained = json.loads(capsys.readouterr().out)
-    assert explained["segment"] == {"computed": segment, "published": segment, "agrees": True}
+    assert {"computed": segment, "published": segment, "agrees": True}.items() <= explained["segment"].items()
     assert all(plan["agrees"] for plan in explained["plans"])
     assert main("export", argv=[*named, "--out", str(tmp_path / "lists")]) == 0
     assert f"{len(expected['segments']):,} rows" in capsys.readouterr().out
