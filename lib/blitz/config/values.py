@@ -248,7 +248,7 @@ def check_output_file(path: str) -> str:
 
 def _check_no_table(path: str) -> str:
     if is_table(path):
-        raise ValueError(f"must be a file, not a table of a catalog: {show(path)}")
+        raise ValueError(f"must be a path, not a table of a catalog: {show(path)}")
     return path
 
 
