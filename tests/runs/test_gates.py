@@ -6,6 +6,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from blitz.errors import GateError
+from blitz.pipelines import CustomerFeaturePipeline, OrderFeaturePipeline
 from hostile import APP_ORDERS, CHANNELS, MAPPING, Folder, frame_of
 
 HEADER = MAPPING.partition("\n")[0] + "\n"
@@ -142,6 +144,26 @@ def test_lost_customers_stop_a_run_before_the_channels_publish(folder):
     code, said = run(folder, gates={"fewer_customers": 2 / 3})
     assert code == 0, said
     assert list(folder.tables(["customers"])["customers"]["algonomy_id"]) == ["0000000007"]
+
+
+def test_a_notebook_has_the_gates_of_a_run(spark, folder):
+    """The classes compare with the manifest next to the customer features, and publish where a gate is off."""
+    lost = [row for row in MAPPING.splitlines() if row.split(",")[1] not in ("3", "4")]
+    folder.write("maps/customers.csv", "\n".join([*lost, ""]))
+    before = folder.published()
+    body = {"feature_pipeline": folder.features, "run": {}}
+    with pytest.raises(GateError, match=r"60.0% of the orders have no customer, 20.0% in the previous manifest"):
+        OrderFeaturePipeline(body, "ownapp", spark).run()
+    assert folder.published() == before
+    body["run"] = {"gates": {"no_customer_rise": None}}
+    assert OrderFeaturePipeline(body, "ownapp", spark).run().count() == 2
+    body["run"] = {"gates": {"fewer_customers": 0.3}}
+    before = folder.published()
+    with pytest.raises(GateError, match=r"2 customers, 3 in the previous manifest \(33.3% fewer\); the limit is 0.3"):
+        CustomerFeaturePipeline(body, spark).run()
+    assert folder.published() == before
+    body["run"] = {"gates": {"fewer_customers": 0.4}}
+    assert CustomerFeaturePipeline(body, spark).run().count() == 2
 
 
 @pytest.mark.parametrize(("how", "code"), [("warning", 0), ("stop", 3)])

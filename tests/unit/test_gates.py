@@ -7,7 +7,7 @@ import pytest
 from blitz.accounts import Account
 from blitz.config.models import Gates
 from blitz.errors import GateError
-from blitz.run.gates import channel_verdicts, customer_verdict, described, enforce
+from blitz.pipelines.gates import channel_verdicts, customer_verdict, described, enforce
 
 RUN_DATE = date(2025, 7, 1)
 BUSY_DAYS = (20,) * 35

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from blitz.config import Config
 from blitz.config.paths import tables_of
+from blitz.pipelines import gates
 from blitz.pipelines.context import StepResult
 from blitz.raw.tables import RawTable
-from blitz.run import gates
 from blitz.run.steps import Preflight, output_path
 from blitz.segmentation.score_rules import require_rfm_proven
 from blitz.storage import is_table

@@ -11,7 +11,9 @@ from blitz.config import ConfigSource, FeaturePipeline, config_of
 from blitz.config.models import Customer
 from blitz.features.customers import CustomerSettings, customer_accounts, customer_features
 from blitz.pipelines.context import RunContext, StepResult, session_of
+from blitz.pipelines.gates import check_customers
 from blitz.pipelines.outputs import StagedStep
+from blitz.pipelines.previous import previous_feature_steps
 from blitz.publish.tables import Output
 from blitz.raw.channels import CHANNELS
 from blitz.raw.inputs import RawInputs, menu_inputs
@@ -27,7 +29,8 @@ class CustomerFeaturePipeline:
         spark: the session; by default the active one, or a new one of the config's engine.
         inputs: the raw tables; by default the small mapping files are looked up at the run.
         context: the run that this step belongs to; by default a run of its own.
-        gate: looks at the number of customers before they are published; by default nothing does.
+        gate: looks at the number of customers before they are published; by default the gate of the config does,
+            compared with the manifests next to the customer features.
         read_orders: reads the order features at a path; by default those published there.
     """
 
@@ -42,15 +45,19 @@ class CustomerFeaturePipeline:
         read_orders: Callable[[str], DataFrame] | None = None,
     ) -> None:
         whole = config_of(config, "feature_pipeline")
+        self._whole = whole
         self.config: FeaturePipeline = whole.feature_pipeline
         self.spark = spark or session_of(whole)
         self.context = context or RunContext.of(whole)
         self._inputs = inputs
-        self._gate = gate
+        self._gate = gate or self._gate_of_config
         self._read_orders = read_orders or self._published
 
     def run(self) -> DataFrame:
-        """Compute and publish the customer features and return them as published."""
+        """Compute and publish the customer features and return them as published.
+
+        Raises InputError where a channel has no order features, GateError where a gate stops it.
+        """
         self.publish()
         return self.context.read(self.spark, self.config.customer.output_path)
 
@@ -64,8 +71,7 @@ class CustomerFeaturePipeline:
 
     def publishing(self) -> AbstractContextManager[Output]:
         """Start a publication of the output. Raises PublishError where the output cannot be replaced."""
-        path, context = self.config.customer.output_path, self.context
-        return context.publishing(path, "customers", is_checked=self._gate is not None)
+        return self.context.publishing(self.config.customer.output_path, "customers")
 
     def stage(self, output: Output) -> StagedStep:
         """Compute the customer features, stage them in a publication of the output, and check them.
@@ -79,10 +85,13 @@ class CustomerFeaturePipeline:
         metrics = RowMetrics()
         features = customer_features(orders, self._settings(mappings.menu), metrics)
         staged = output.stage(features)
-        details = {"gates": self._gate(staged.rows)} if self._gate else {}
+        details = {"gates": self._gate(staged.rows)}
         seconds = time.monotonic() - started
         result = StepResult("customers", staged, customer_accounts(metrics), seconds, details=details)
         return StagedStep(result, output)
+
+    def _gate_of_config(self, customers: int) -> list[dict[str, str]]:
+        return check_customers(self._whole, previous_feature_steps(self._whole).get("customers"), customers)
 
     def _published(self, path: str) -> DataFrame:
         return self.context.read(self.spark, path)

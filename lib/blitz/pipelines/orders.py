@@ -16,7 +16,9 @@ from blitz.errors import BlitzError
 from blitz.features.order_customers import with_user_flag
 from blitz.features.orders import OrderSettings, OrderTables, order_accounts, order_features
 from blitz.pipelines.context import RunContext, StepResult, session_of
+from blitz.pipelines.gates import channel_gate
 from blitz.pipelines.outputs import StagedStep
+from blitz.pipelines.previous import previous_feature_steps
 from blitz.pipelines.publisher import Publisher, TablePublisher
 from blitz.pipelines.reader import FileReader, Reader, raw_tables
 from blitz.publish.tables import Output, publish, read_output
@@ -73,7 +75,8 @@ class OrderFeaturePipeline:
         users: returns a frame with the ``algonomy_id`` of the own-app users; by default those of the own-app output.
             Own app itself does not ask for them.
         quarantine_name: the folder of the rejected rows; by default the channel's name.
-        gate: looks at the counts before the features are published; by default nothing does.
+        gate: looks at the counts before the features are published; by default the gates of the config do, compared
+            with the manifests next to the customer features.
         staging: gets the frames that several queries or steps of the run read; by default one that ``run`` removes.
     """
 
@@ -95,6 +98,7 @@ class OrderFeaturePipeline:
         if channel not in CHANNELS:
             raise BlitzError(f"unknown channel {channel!r}; known: {', '.join(CHANNELS)}")
         whole = config_of(config, "feature_pipeline")
+        self._whole = whole
         self.config: FeaturePipeline = whole.feature_pipeline
         self.channel: Channel = channel_of(channel, self.config.common.business_day_minutes)
         self.spark = spark or session_of(whole)
@@ -104,7 +108,7 @@ class OrderFeaturePipeline:
         self._publisher = publisher or TablePublisher(self.context, self.output_path, channel)
         self._users = users or self._published_users
         self._quarantine_name = quarantine_name or channel
-        self._gate = gate
+        self._gate = gate or self._gate_of_config
         self._staging = staging or Staging()
 
     @property
@@ -115,7 +119,8 @@ class OrderFeaturePipeline:
     def run(self) -> DataFrame:
         """Compute and publish the order features and return them as published.
 
-        Raises InputError for missing files or columns, BlitzError where too many rows cannot be read.
+        Raises InputError for missing files or columns, BlitzError where too many rows cannot be read, GateError where a
+        gate stops it; then the previous output stays.
         """
         try:
             self.publish(self.compute())
@@ -125,7 +130,7 @@ class OrderFeaturePipeline:
 
     def run_instore(self) -> DataFrame:
         """Compute and publish the in-store order features, whatever the channel of this pipeline, and return them."""
-        return OrderFeaturePipeline(self.config, "instore", self.spark, context=self.context).run()
+        return OrderFeaturePipeline(self._whole, "instore", self.spark, context=self.context).run()
 
     def compute(self) -> ComputedOrders:
         """Return the order features as a lazy frame. Raises InputError for missing files or columns."""
@@ -168,7 +173,7 @@ class OrderFeaturePipeline:
         accounts = computed.accounts()
         quarantine = self.check_rejected(computed.reader, accounts, computed.raw)
         counts = computed.metrics.counts("orders")
-        details = {"gates": self._gate(accounts[0], counts, staged.rows)} if self._gate else {}
+        details = {"gates": self._gate(accounts[0], counts, staged.rows)}
         seconds = time.monotonic() - computed.started
         return StagedStep(StepResult(self.channel.name, staged, accounts, seconds, quarantine, details), output)
 
@@ -184,6 +189,10 @@ class OrderFeaturePipeline:
             self._refuse_damaged_files(read_output(self.spark, quarantine))
         self._refuse_too_many_rejected(accounts, quarantine, raw)
         return quarantine
+
+    def _gate_of_config(self, orders: Account, counts: Mapping[str, int], rows: int) -> list[dict[str, str]]:
+        before = previous_feature_steps(self._whole).get(self.channel.name)
+        return channel_gate(self._whole, self.channel.name, before)(orders, counts, rows)
 
     def _published_users(self) -> DataFrame:
         return self.context.read(self.spark, self.config.channel(USER_CHANNEL.name).output_path)

@@ -123,7 +123,7 @@ def _unusual_code(cell: Column) -> Column:
 
 
 # After 1.2345678 an exponent of 7 leaves a whole number: for each exponent, as many digits, and zeros that say nothing.
-_EXACT = [rf"([0-9]{{{places}}})0*[eE]\+?0{{0,{int(places < 10)}}}{places}" for places in range(100)]
+_EXACT = [rf"([0-9]{{{places}}})0*[eE]\+?0{{0,{int(places < 10)}}}{places}" for places in range(40)]
 _CODE_FORMS = (values.WHOLE_DECIMAL, rf"([+-]?[1-9])\.(?:{'|'.join(_EXACT)})", values.EXPONENT_LIKE)
 _CODE = f"^(?:{'|'.join(_CODE_FORMS)}|([^{values.LOST_TEXT}]*){_NOTHING}){_END}"
 _NUMBER_FORMS = (f"({values.PLAIN_NUMBER})", values.GROUPED_NUMBER, values.NEGATIVE_INSIDE, values.NEGATIVE_BEHIND)

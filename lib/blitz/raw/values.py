@@ -33,7 +33,8 @@ MISSING_IN_ANY_CASE = frozenset(word.upper() for word in MISSING)  # no code, nu
 ARMOUR = r"""(?:="([^\n]*)"|'([^\n]*?)'?)"""  # ="0042" and '0042, which keep a spreadsheet from dropping zeros
 WHOLE_DECIMAL = r"([+-]?[0-9]+)\.0*"  # 7040.0
 # One digit, a point, digits, an exponent: the digits after the point must be as many as the exponent says.
-EXPONENT = r"([+-]?[1-9])\.([0-9]+)[eE]\+?([0-9]{1,2})"
+# No code has more than 40 digits.
+EXPONENT = r"([+-]?[1-9])\.([0-9]+)[eE]\+?(0?[0-9]|[1-3][0-9])"
 LOST_TEXT = "\ufffd"  # what a reader puts in place of bytes that are not UTF-8
 # Any exponent form that a program writes. 12E5 is none: it is more likely a code.
 EXPONENT_LIKE = r"[+-]?[0-9]+(?:\.[0-9]*[eE][+-]?[0-9]+|[eE][+-][0-9]+)"

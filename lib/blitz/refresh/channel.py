@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 
 from blitz.config import Config
 from blitz.pipelines.context import RunContext, StepResult
+from blitz.pipelines.gates import channel_gate
 from blitz.pipelines.orders import ComputedOrders, Gate, OrderFeaturePipeline, order_settings
 from blitz.pipelines.outputs import RunOutputs, StagedStep
 from blitz.pipelines.reader import Reader, raw_tables
@@ -51,7 +52,6 @@ from blitz.refresh.state import (
     state_folder,
 )
 from blitz.refresh.users import OwnAppUsers
-from blitz.run.gates import channel_gate
 from blitz.spark.staging import Staging
 
 log = logging.getLogger(__name__)

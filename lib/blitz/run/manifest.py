@@ -11,6 +11,7 @@ import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources.abc import Traversable
@@ -23,6 +24,7 @@ from blitz import storage
 from blitz.config import Config
 from blitz.errors import ConfigError
 from blitz.pipelines.context import StepResult
+from blitz.pipelines.previous import last_steps, manifests_at, other_dates
 from blitz.pipelines.spelling import spelling_of
 from blitz.run.steps import STEPS, Preflight
 from blitz.segmentation.rules import about_segments, rules_hash
@@ -62,36 +64,23 @@ def read_manifests(config: Config) -> Iterator[dict[str, Any]]:
             paths.add(_whole_run_path(config, [step]))
     for path in sorted(paths):
         whole_run = path.rpartition("/")[2]
-        for info in storage.list_files(f"{path.removesuffix(_SUFFIX)}*{_SUFFIX}"):
-            if _is_manifest(info.path.rpartition("/")[2], whole_run):
-                body = json.loads(storage.read_bytes(info.path))
-                if isinstance(body, dict) and isinstance(body.get("steps"), dict):
-                    yield body
+        yield from manifests_at(f"{path.removesuffix(_SUFFIX)}*{_SUFFIX}", partial(_is_manifest, whole_run=whole_run))
 
 
 def previous_steps(config: Config) -> dict[str, Mapping[str, Any]]:
     """The last published state of each step, from the manifests up to the run date, also those in ``{as_of}`` folders
     of earlier dates; a step that no manifest has is left out."""
-    date = config.feature_pipeline.common.current_run_date
-    bodies = [body for body in _dated_manifests(config) if str(body.get("run_date", "")) <= date.isoformat()]
-    found: dict[str, Mapping[str, Any]] = {}
-    for body in sorted(bodies, key=lambda each: (str(each.get("run_date", "")), str(each.get("finished_at", "")))):
-        found |= body["steps"]
-    return found
+    return last_steps(_dated_manifests(config), config.feature_pipeline.common.current_run_date)
 
 
 def _dated_manifests(config: Config) -> Iterator[dict[str, Any]]:
     yield from read_manifests(config)
-    stamp = f"{config.feature_pipeline.common.current_run_date:%Y%m%d}"
     for step in STEPS:
         with suppress(ConfigError):
             path = _whole_run_path(config, [step])
-            if stamp in path:
-                pattern = f"{path.removesuffix(_SUFFIX)}*{_SUFFIX}".replace(stamp, "[0-9]" * len(stamp))
-                for info in storage.list_files(pattern):
-                    body = json.loads(storage.read_bytes(info.path))
-                    if isinstance(body, dict) and isinstance(body.get("steps"), dict):
-                        yield body
+            pattern = other_dates(path, config.feature_pipeline.common.current_run_date)
+            if pattern != path:
+                yield from manifests_at(f"{pattern.removesuffix(_SUFFIX)}*{_SUFFIX}", lambda _: True)
 
 
 def manifest(

@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 
 from blitz.config import Config
 from blitz.errors import ConfigError
+from blitz.pipelines import gates
 from blitz.pipelines.context import RunContext
 from blitz.pipelines.customers import CustomerFeaturePipeline
 from blitz.pipelines.orders import OrderFeaturePipeline
@@ -23,7 +24,6 @@ from blitz.pipelines.segmentation import SegmentRunner, score_columns
 from blitz.raw.channels import CHANNELS, USER_CHANNEL, Channel
 from blitz.raw.inputs import RawInputs
 from blitz.raw.menu import Menu
-from blitz.run import gates
 from blitz.segmentation.payload import Payload
 from blitz.segmentation.proof import Proof
 from blitz.segmentation.rules import RuleSet
