@@ -18,7 +18,7 @@ from blitz.run.manifest import previous_steps
 from blitz.run.steps import Preflight, inputs_of
 from blitz.segmentation.proof import require_proven
 from blitz.segmentation.rules import load_rules, segment_names
-from blitz.segmentation.score_rules import load_rfm_rules, require_rfm_proven
+from blitz.segmentation.score_rules import lifecycle_rules, load_rfm_rules, require_rfm_proven
 
 
 def preflight(config: Config, steps: Sequence[str], spark: SparkSession | None = None) -> Preflight:
@@ -34,8 +34,10 @@ def preflight(config: Config, steps: Sequence[str], spark: SparkSession | None =
         proof = require_proven(rules)
         validate_segments(config, segment_names(rules))
     if "scores" in steps:
-        rfm_rules = load_rfm_rules(config.feature_pipeline.customer.scores.rfm_rules_path)
+        settings = config.feature_pipeline.customer.scores
+        rfm_rules = load_rfm_rules(settings.rfm_rules_path)
         require_rfm_proven(rfm_rules)
+        require_proven(lifecycle_rules(settings.new_days))
     channels = [step for step in steps if step in CHANNELS]
     problems: list[str] = []
     with _collected(problems):
