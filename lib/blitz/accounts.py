@@ -1,6 +1,6 @@
 """Row accounts: the rows of each step add up, counted in the pass that processes them (docs/contract.md, section 8)."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -73,6 +73,7 @@ class RowMetrics:
         keep: Column | None = None,
         *,
         is_costly: bool = False,
+        by: Sequence[str] = (),
     ) -> DataFrame:
         """Count the rows of a frame while an action computes them.
 
@@ -81,6 +82,7 @@ class RowMetrics:
             metrics: per table and name what each row adds to the count: a boolean or whole number, null adds nothing.
             keep: which rows pass, by default all. All rows are counted.
             is_costly: whether the frame is expensive to compute; without observations (Sail), it is then staged.
+            by: the columns that the metrics depend on, where these have few values: see ``observed``.
 
         Returns the rows that pass; the action must run over this frame or one derived from it.
         """
@@ -89,7 +91,7 @@ class RowMetrics:
         if not names:
             return df.where(passes)
         values = {key: metrics[table][name] for key, (table, name) in names.items()}
-        frame, totals = observed(df, values, passes, self.staging if is_costly else None)
+        frame, totals = observed(df, values, passes, self.staging if is_costly else None, by)
         self._observed.append((names, totals))
         return frame
 

@@ -14,12 +14,20 @@ DAYS = 35
 _PER_SUM, _BITS = 3, 21
 
 
-def day_metrics(local: Column, end: date) -> dict[str, Column]:
-    """What each order adds to the counts ``days_0``, ``days_1`` …, which ``orders_per_day`` takes apart.
+def age_in_days(local: Column, end: date) -> Column:
+    """How many days before the last day of the window an order is, 0 to DAYS - 1; null for older and later orders.
 
     ``local``: local time of the order; ``end``: the day after the window.
     """
-    age = F.datediff(F.lit(end), F.to_date(local)) - 1  # 0 is the last day of the window
+    age = F.datediff(F.lit(end), F.to_date(local)) - 1
+    return F.when(age.between(0, DAYS - 1), age)
+
+
+def day_metrics(age: Column) -> dict[str, Column]:
+    """What each order adds to the counts ``days_0``, ``days_1`` …, which ``orders_per_day`` takes apart.
+
+    ``age``: see ``age_in_days``.
+    """
     one = F.lit(1).cast("bigint")
     place = age % _PER_SUM
     share = F.when(place == 0, one).when(place == 1, one * (1 << _BITS)).when(place == 2, one * (1 << 2 * _BITS))

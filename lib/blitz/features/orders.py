@@ -8,7 +8,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from blitz.accounts import KEPT, READ, REJECTED, Account, Reason, RowMetrics, by_reason, each_row
-from blitz.features.days import day_metrics
+from blitz.features.days import age_in_days, day_metrics
 from blitz.features.lines import LINE_REASONS, bit, line_features
 from blitz.raw.channels import Channel
 from blitz.raw.menu import BITS, Category, Menu
@@ -25,6 +25,7 @@ ROW_REASONS = (*REJECTED, Reason.OUTSIDE_WINDOW, Reason.EXCLUDED_STORE)  # decid
 _CUSTOMER_REASONS = (Reason.NO_CUSTOMER, Reason.ERASED, Reason.NOT_OWNAPP_USER)
 _CANDIDATES, _DISTINCT = "candidates", "distinct"  # rows left by those reasons, and how many orders they describe
 _CUSTOMER_CONFLICTS = "customer_conflicts"
+_AGE = "order_age"
 
 
 @dataclass(frozen=True)
@@ -129,11 +130,11 @@ def _in_window(orders: DataFrame, channel: Channel, settings: OrderSettings, met
     outside = ~in_window(F.col("order_local"), settings.start, settings.end)
     excluded = F.col(channel.store).isin(settings.excluded_stores) if channel.layout == "store" else F.lit(False)
     reason = F.coalesce(F.col(REASON), F.when(outside, Reason.OUTSIDE_WINDOW), F.when(excluded, Reason.EXCLUDED_STORE))
-    reasoned = keyed.withColumn(REASON, reason)
-    is_in, days = F.col(REASON).isNull(), day_metrics(F.col("order_local"), settings.end)
+    reasoned = keyed.withColumn(REASON, reason).withColumn(_AGE, age_in_days(F.col("order_local"), settings.end))
+    is_in, days = F.col(REASON).isNull(), day_metrics(F.col(_AGE))
     counted = {READ: each_row(), **by_reason(F.col(REASON), ROW_REASONS), _CANDIDATES: is_in}
     counted |= {name: F.when(is_in, share) for name, share in days.items()}
-    return metrics.observe(reasoned, {"orders": counted}, keep=is_in).drop(REASON)
+    return metrics.observe(reasoned, {"orders": counted}, keep=is_in, by=(REASON, _AGE)).drop(REASON, _AGE)
 
 
 def _first_of_repeated(orders: DataFrame, channel: Channel, metrics: RowMetrics) -> DataFrame:

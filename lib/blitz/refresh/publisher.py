@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from blitz.features.days import DAYS, day_metrics, orders_per_day
+from blitz.features.days import DAYS, age_in_days, day_metrics, orders_per_day
 from blitz.features.orders import local_time
 from blitz.publish.months import publishing_months
 from blitz.publish.tables import Output
@@ -64,5 +64,6 @@ def unchanged_per_day(
     local = local_time(F.col("order_placed_datetime"), timezone)
     recent = output.where(local >= F.lit((end - timedelta(days=DAYS)).isoformat()).cast("timestamp"))
     rest = recent.join(keys, channel.published_key() == F.col(CHANGED_KEY), "left_anti")
-    counts = rest.agg(*[F.sum(share).alias(name) for name, share in day_metrics(local, end).items()]).collect()[0]
+    shares = day_metrics(age_in_days(local, end))
+    counts = rest.agg(*[F.sum(share).alias(name) for name, share in shares.items()]).collect()[0]
     return orders_per_day({name: count or 0 for name, count in counts.asDict().items()})
