@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from blitz.accounts import Reason
 from blitz.raw.channels import Channel
+from blitz.raw.menu import mask_names
 
 LINE_REASONS = (Reason.PROMO, Reason.CHOICE, Reason.UNMAPPED, Reason.EXCLUDED)
 
@@ -94,9 +95,9 @@ def per_order(items: DataFrame, categories: DataFrame, masks: int) -> DataFrame:
         .when(F.col("is_excluded").isNull(), Reason.UNMAPPED)
         .when(F.col("is_excluded"), Reason.EXCLUDED)
     )
-    mask_names = [f"mask_{at}" for at in range(masks)]
+    masks_of_item = mask_names(masks)
     known = items.join(F.broadcast(categories), "item", "left").select(
-        *items.columns, *mask_names, (F.col("lines") - F.col("promo_lines")).alias("plain"), reason.alias("reason")
+        *items.columns, *masks_of_item, (F.col("lines") - F.col("promo_lines")).alias("plain"), reason.alias("reason")
     )
     kept = F.col("reason").isNull()
     zero = F.lit(0).cast("bigint")
@@ -116,7 +117,7 @@ def per_order(items: DataFrame, categories: DataFrame, masks: int) -> DataFrame:
         F.bit_or(F.when(kept, F.col("price_bits")).otherwise(zero)).alias("price_bits"),
         *[
             F.bit_or(F.when(kept & (F.col("plain") > 0), F.col(name)).otherwise(zero)).alias(name)
-            for name in mask_names
+            for name in masks_of_item
         ],
     )
 

@@ -11,10 +11,11 @@ from blitz.accounts import KEPT, READ, REJECTED, Account, Reason, RowMetrics, by
 from blitz.features.days import age_in_days, day_metrics
 from blitz.features.lines import LINE_REASONS, bit, line_features
 from blitz.raw.channels import Channel
-from blitz.raw.menu import BITS, Category, Menu
+from blitz.raw.menu import BITS, Category, Menu, mask_name, mask_names
 from blitz.raw.specs import REASON
 from blitz.raw.suppression import IS_ERASED
 from blitz.spark.columns import names_where
+from blitz.spark.dependent_columns import with_columns_of
 from blitz.spark.first_rows import first_rows
 from blitz.spark.late_columns import LateColumns
 
@@ -104,9 +105,12 @@ def order_features(tables: OrderTables, channel: Channel, settings: OrderSetting
     orders = _first_of_repeated(_in_window(tables.orders, channel, settings, metrics), channel, metrics)
     late = LateColumns(orders, "order_key")
     known = _with_customers(late.keys(), tables)
-    joined = late.join_to(_with_lines(known, tables, channel, settings, metrics))
+    kept = _with_lines(known, tables, channel, settings, metrics)
+    joined = late.join_to(kept)
     with_stores = joined.join(F.broadcast(tables.stores), joined[channel.store] == tables.stores["store"], "left")
-    return with_stores.select(*_columns(channel, settings, tables.menu))
+    masks, names = mask_names(tables.menu.masks), _category_names(tables.menu)
+    with_names = with_columns_of(with_stores, masks, names, kept, metrics.staging)
+    return with_names.select(*_columns(channel, settings, tables.menu))
 
 
 def _with_customers(orders: DataFrame, tables: OrderTables) -> DataFrame:
@@ -166,7 +170,9 @@ def _with_lines(
         **{reason: F.when(is_kept, F.col(reason)) for reason in LINE_REASONS},
         KEPT: F.when(is_kept, F.col("kept_lines")),
     }
-    return metrics.observe(both, {"orders": order_counts, "lines": line_counts}, keep=is_kept, is_costly=True)
+    kept = metrics.observe(both, {"orders": order_counts, "lines": line_counts}, keep=is_kept, is_costly=True)
+    no_line = F.lit(0).cast("bigint")
+    return kept.withColumns({name: F.coalesce(F.col(name), no_line) for name in mask_names(tables.menu.masks)})
 
 
 def _counted(tables: OrderTables, channel: Channel, settings: OrderSettings, metrics: RowMetrics) -> DataFrame:
@@ -277,15 +283,14 @@ def bucket_column(label: str) -> str:
 
 
 def feature_columns(channel: Channel, bucket_labels: list[str], menu: Menu) -> list[Column]:
-    """The features of an order, from its masks and its local time."""
+    """The features of an order, from its masks, the names of its categories and its local time."""
     columns = [bit(F.col("price_bits"), at).alias(bucket_column(label)) for at, label in enumerate(bucket_labels)]
     for kind in ("dri", "base"):
         for name in menu.columns(kind):
             bits = [_has(category) for category in menu.of_kind(kind) if category.column == name]
             columns.append(F.greatest(*bits).alias(name) if len(bits) > 1 else bits[0].alias(name))
     columns += [
-        _names(menu.of_kind("dri")).alias("unique_dri_categories_in_order"),
-        _names(menu.of_kind("base")).alias("unique_base_products_in_order"),
+        *map(F.col, _category_names(menu)),
         F.coalesce(F.col("item_count"), F.lit(0.0)).alias("item_count"),
     ]
     if channel.has_flags:
@@ -300,7 +305,15 @@ def feature_columns(channel: Channel, bucket_labels: list[str], menu: Menu) -> l
 
 
 def _has(category: Category) -> Column:
-    return bit(F.col(f"mask_{category.bit // BITS}"), category.bit % BITS)
+    return bit(F.col(mask_name(category.bit // BITS)), category.bit % BITS)
+
+
+def _category_names(menu: Menu) -> dict[str, Column]:
+    """The columns with the category names of an order, from its masks."""
+    return {
+        "unique_dri_categories_in_order": _names(menu.of_kind("dri")),
+        "unique_base_products_in_order": _names(menu.of_kind("base")),
+    }
 
 
 def _names(categories: list[Category]) -> Column:

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from blitz.errors import InputError
 from blitz.raw.channels import Channel
-from blitz.raw.menu import BITS, EXCLUDED_CATEGORY, Category, Menu
+from blitz.raw.menu import BITS, EXCLUDED_CATEGORY, Category, Menu, mask_names
 from blitz.raw.small_files import read_small
 from blitz.raw.tables import RawTable
 
@@ -104,7 +104,7 @@ def category_table(spark: SparkSession, mappings: Mappings, channel: Channel) ->
             if bit is not None:
                 masks[bit // BITS] |= 1 << (bit % BITS)
         table.append((code, base == EXCLUDED_CATEGORY, *masks))
-    types = {"item": "string", "is_excluded": "boolean"} | {f"mask_{at}": "bigint" for at in range(mappings.menu.masks)}
+    types = {"item": "string", "is_excluded": "boolean"} | dict.fromkeys(mask_names(mappings.menu.masks), "bigint")
     return _with_item_type(_local_table(spark, table, types), channel)
 
 

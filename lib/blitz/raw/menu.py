@@ -14,6 +14,16 @@ def slug(name: str) -> str:
     return re.sub(r"\W+", "_", name).strip("_").lower()
 
 
+def mask_name(at: int) -> str:
+    """The column of a category mask."""
+    return f"mask_{at}"
+
+
+def mask_names(masks: int) -> list[str]:
+    """The columns of all category masks."""
+    return [mask_name(at) for at in range(masks)]
+
+
 @dataclass(frozen=True)
 class Category:
     """One category name of the menu: its kind ("dri" or "base"), its column, its bit in the category masks."""
