@@ -27,6 +27,7 @@ setup(
             "blitz-backfill = blitz.cli.entry_points:backfill",
             "blitz-report = blitz.cli.entry_points:report",
             "blitz-export = blitz.cli.entry_points:export",
+            "blitz-erase = blitz.cli.entry_points:erase",
             "blitz-explain = blitz.cli.entry_points:explain",
             "blitz-compare-runs = blitz.cli.entry_points:compare_runs",
             "blitz-learn-rules = blitz.cli.entry_points:learn_rules",

@@ -183,3 +183,24 @@ def test_rejected_rows_go_to_a_table_next_to_the_output(spark, iceberg, tmp_path
     after = made["accounts"][0]
     assert after["read"] == before["read"]
     assert after["dropped"]["bad_record"] == before["dropped"]["bad_record"] + 1
+
+
+def test_customers_are_erased_with_the_versions_that_hold_them(spark, iceberg, monkeypatch) -> None:
+    """The last test: it changes the tables of all. Every byte of the warehouse is searched in the files that are left."""
+    monkeypatch.setenv("BLITZ_SUPPRESSION_SALT", "a secret salt")
+    body = {name: iceberg[name] for name in ("feature_pipeline", "segmentation", "spark")}
+    body["run"] = iceberg["run"] | {"suppression_path": f"{iceberg['folder']}/privacy/erased.txt"}
+    (iceberg["folder"] / "erase.json").write_text(json.dumps(body))
+    paths = {step: sql_of(path) for step, path in compare.output_paths(body).items()}
+    before = {step: spark.table(name).toPandas() for step, name in paths.items()}
+    ids = sorted(before["segments"]["algonomy_id"])[:50]
+    (iceberg["folder"] / "ids.txt").write_text("\n".join(ids))
+    named = ["--conf", f"{iceberg['folder']}/erase.json", "--customers", f"{iceberg['folder']}/ids.txt"]
+    assert main("erase", argv=named) == 0
+    for step, name in paths.items():
+        kept = before[step][~before[step]["algonomy_id"].isin(ids)]
+        assert spark.table(name).count() == len(kept) < len(before[step]), step
+        assert spark.sql(f"SELECT * FROM {name}.snapshots").count() == 1
+        files = [row["file_path"] for row in spark.sql(f"SELECT file_path FROM {name}.all_files").collect()]
+        alive = spark.read.parquet(*[path for path in files if path.endswith(".parquet")])
+        assert alive.where(F.col("algonomy_id").isin(ids)).count() == 0

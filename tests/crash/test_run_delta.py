@@ -5,12 +5,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
 import compare
 import pandas_pipeline
 from blitz_sample.generate import write_sample
+from delta_log import log_of, rows_of
 from job_runs import QUICK, command_of, environment
 from places import CHECKOUT
 
@@ -45,28 +45,6 @@ def run(folder: Path, body: dict[str, Any], engine: str) -> dict[str, Any]:
     customers = Path(body["feature_pipeline"]["customer"]["output_path"])
     manifest: dict[str, Any] = json.loads((customers.parent / "manifest.json").read_text())
     return manifest
-
-
-def log_of(table: str) -> list[list[dict[str, Any]]]:
-    """The actions of every transaction of a Delta table, in order."""
-    entries = sorted(Path(table, "_delta_log").glob("*.json"))
-    return [[json.loads(line) for line in entry.read_text().splitlines()] for entry in entries]
-
-
-def rows_of(table: str) -> pd.DataFrame:
-    """The rows of a Delta table by its log, under the names of its column mapping."""
-    alive: set[str] = set()
-    names: dict[str, str] = {}
-    for action in (action for entry in log_of(table) for action in entry):
-        if "add" in action:
-            alive.add(action["add"]["path"])
-        if "remove" in action:
-            alive.discard(action["remove"]["path"])
-        if "metaData" in action:
-            fields = json.loads(action["metaData"]["schemaString"])["fields"]
-            names = {field["metadata"]["delta.columnMapping.physicalName"]: field["name"] for field in fields}
-    rows = pd.concat([pd.read_parquet(f"{table}/{path}") for path in alive], ignore_index=True)
-    return rows.rename(columns=names)[list(names.values())]
 
 
 def test_runs_and_reruns_with_delta(tmp_path: Path) -> None:

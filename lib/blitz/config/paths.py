@@ -93,6 +93,17 @@ def _given(config: Config) -> list[tuple[str, str]]:
     return [(key, path) for key, path in given.items() if isinstance(path, str)]
 
 
+def inputs_at(config: Config, path: str) -> list[str]:
+    """The keys of the inputs that contain a path or are inside it."""
+    place = location(path)
+    return [
+        key
+        for key, patterns in _inputs(config.model_dump(mode="json", by_alias=True))
+        if any(_matches(place, pattern) or _within(pattern, place) for pattern in patterns)
+        and key not in ("segmentation.input_path", "segmentation.scores_path")
+    ]
+
+
 def _inputs(tree: object) -> Iterator[tuple[str, list[Location]]]:
     """Every input with its location and, for a glob, the folder that it lists."""
     body = dig(tree, "segmentation")

@@ -37,33 +37,35 @@ def keyed_customers(mapping: DataFrame, channel: Channel) -> DataFrame:
     return good.select(F.col(mapping_key_name(channel)).alias("order_key"), "customer", IS_ERASED)
 
 
-def customer_keys(keyed: DataFrame) -> DataFrame:
+def customer_keys(keyed: DataFrame, erased: DataFrame | None = None) -> DataFrame:
     """The customer of every order key of ``keyed_customers``: the smallest id where the mapping names several (then
     ``is_conflict``).
 
     An order whose smallest id is that of an erased customer is no other customer's (docs/contract.md, section 12). An
-    erased customer without an id (as refreshes keep them) is smaller than all others.
+    erased customer whose id is empty (as refreshes keep them) is smaller than all others.
+
+    Args:
+        keyed: the rows of the mapping.
+        erased: those of erased customers, few; None where nobody is erased.
 
     Returns ``order_key``, ``algonomy_id``, ``is_conflict``, ``is_erased``.
     """
-    customer, smallest_erased = F.col("customer"), F.col("smallest_erased")
-    return (
-        keyed.where(F.col("order_key").isNotNull() & (customer.isNotNull() | F.col(IS_ERASED)))
+    known = (
+        keyed.where(F.col("order_key").isNotNull() & F.col("customer").isNotNull())
         # The least of texts is found by sorting, and the join sorts by this key anyway: shuffled first, it is one sort.
         .repartition("order_key")
         .groupBy("order_key")
-        .agg(
-            F.min(customer).alias("algonomy_id"),
-            F.max(customer).alias("largest"),
-            F.min(F.when(F.col(IS_ERASED), F.coalesce(customer, F.lit("")))).alias("smallest_erased"),
-        )
-        .select(
-            "order_key",
-            "algonomy_id",
-            (F.col("algonomy_id") != F.col("largest")).alias("is_conflict"),
-            F.coalesce(smallest_erased <= F.col("algonomy_id"), smallest_erased.isNotNull()).alias(IS_ERASED),
-        )
+        .agg(F.min("customer").alias("algonomy_id"), F.max("customer").alias("largest"))
+        .select("order_key", "algonomy_id", (F.col("algonomy_id") != F.col("largest")).alias("is_conflict"))
     )
+    if erased is None:
+        return known.withColumn(IS_ERASED, F.lit(False))
+    smallest = erased.where("order_key is not null").groupBy(F.col("order_key").alias("erased_key"))
+    few = F.broadcast(smallest.agg(F.min("customer").alias("smallest_erased")))
+    is_erased = F.coalesce(F.col("smallest_erased") <= F.col("algonomy_id"), F.lit(False))
+    # The few are on the left: Sail makes the hash table of a join from the left side.
+    joined = few.join(known, F.col("erased_key") == F.col("order_key"), "right")
+    return joined.select(*known.columns, is_erased.alias(IS_ERASED))
 
 
 def erased_keys(customers: DataFrame) -> DataFrame:

@@ -181,7 +181,7 @@ def _no_customer_rise(channel: str, orders: Account, gates: Gates, before: Mappi
 
 def _share_without_customer(kept: int, dropped: Mapping[str, int]) -> float:
     without = dropped.get("no_customer", 0)
-    orders = kept + without + dropped.get("not_ownapp_user", 0)
+    orders = kept + without + dropped.get("erased", 0) + dropped.get("not_ownapp_user", 0)
     return without / orders if orders else 0.0
 
 

@@ -12,7 +12,7 @@ from blitz.raw import typed_rows as sources
 from blitz.raw.channels import Channel
 from blitz.raw.customer_mapping import MAPPING, mapping_account, observe_mapping, with_mapping_reason
 from blitz.raw.inputs import RawInputs
-from blitz.raw.suppression import Suppression
+from blitz.raw.suppression import IS_ERASED, Suppression
 from blitz.raw.tables import RawTable
 from blitz.spark.staging import Staging
 
@@ -80,7 +80,7 @@ class FileReader:
         mapping = self._shared_mapping()
         if channel.name == self._inputs.first_channel:
             mapping = observe_mapping(mapping, self._metrics)
-        return customer_keys(keyed_customers(mapping, channel))
+        return customer_keys(keyed_customers(mapping, channel), self._erased_rows(channel))
 
     @property
     def suppression(self) -> Suppression:
@@ -89,7 +89,13 @@ class FileReader:
 
     def erased(self, channel: Channel) -> DataFrame:
         """Return ``order_key`` of the orders of those customers."""
-        return erased_keys(customer_keys(keyed_customers(self._shared_mapping(), channel)))
+        return erased_keys(customer_keys(keyed_customers(self._shared_mapping(), channel), self._erased_rows(channel)))
+
+    def _erased_rows(self, channel: Channel) -> DataFrame | None:
+        """The rows of erased customers; None where nobody is erased."""
+        if self.suppression.is_empty:
+            return None
+        return keyed_customers(self._shared_mapping(), channel).where(IS_ERASED)
 
     def _shared_mapping(self) -> DataFrame:
         return self._staging.shared(MAPPING, self._mapping, cached=len(self._inputs.orders) > 1)

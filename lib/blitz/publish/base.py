@@ -48,6 +48,9 @@ class Store(Protocol):
     def swap(self, run_id: str) -> None:
         """Replace the output by the staged table. After an error, ``recover`` completes or undoes the swap."""
 
+    def discard(self, run_id: str) -> None:
+        """Remove the output, under the lock; what is left after an interruption, ``recover`` removes."""
+
     def clean(self, run_id: str) -> None:
         """Remove the staging folder and the old table after a swap."""
 

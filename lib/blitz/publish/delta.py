@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -35,15 +36,36 @@ def last_commit(path: str) -> Published:
 
     Raises PublishError where the log has no entry.
     """
+    added = _added(path)
+    rows = sum(json.loads(add.get("stats") or "{}").get("numRecords", 0) for add in added)
+    return Published(path, rows, len(added), sum(add["size"] for add in added))
+
+
+def last_files(path: str) -> list[str]:
+    """The names of the files that the last transaction of a Delta table added, below the table's folder.
+
+    Raises PublishError where the log has no entry.
+    """
+    return [urllib.parse.unquote(add["path"]) for add in _added(path)]
+
+
+def versions(path: str) -> int:
+    """How many versions the log of a Delta table has an entry of."""
+    return len(_entries(path))
+
+
+def _entries(path: str) -> list[str]:
     # The log's folder is hidden, but a root that is asked for by name is listed.
     log = [info.path for info in storage.list_files(f"{path.rstrip('/')}/_delta_log")]
-    entries = sorted(name for name in log if _LOG_ENTRY.search(name))
+    return sorted(name for name in log if _LOG_ENTRY.search(name))
+
+
+def _added(path: str) -> list[dict[str, Any]]:
+    entries = _entries(path)
     if not entries:
         raise PublishError("the Delta log has no entry after the commit; check who else writes there", path=path)
     actions = [json.loads(line) for line in storage.read_bytes(entries[-1]).splitlines() if line.strip()]
-    added = [action["add"] for action in actions if "add" in action]
-    rows = sum(json.loads(add.get("stats") or "{}").get("numRecords", 0) for add in added)
-    return Published(path, rows, len(added), sum(add["size"] for add in added))
+    return [action["add"] for action in actions if "add" in action]
 
 
 class Transaction:

@@ -12,11 +12,11 @@ from pyspark.sql import Column, DataFrame
 
 from blitz import storage
 from blitz.publish.base import Store, translate_errors
+from blitz.publish.rewrite import copy_kept
 from blitz.publish.tables import Output, Writer, publishing
 from blitz.storage.frames import write_parquet
 
 MONTH = "blitz_month"
-_KEPT = "-kept-"
 
 
 def publishing_months(
@@ -50,9 +50,7 @@ def publishing_months(
         with translate_errors(path):
             months = _flatten(folder)
             kept = keep() if callable(keep) else keep
-            for name in kept:  # under a new name: on S3 no new object may have the name of an old one
-                stem = name.removesuffix(".parquet").split(_KEPT)[0]
-                storage.copy(f"{path.rstrip('/')}/{name}", f"{folder}/{stem}{_KEPT}{run_id}.parquet")
+        copy_kept(path, kept, folder, run_id)
         if not months and not kept:  # an empty table still has its columns
             storage.delete(folder)  # of what an engine writes without rows
             write_parquet(rows.limit(0), folder)

@@ -231,6 +231,12 @@ class S3Store:
         with self._files.translate_errors(self._path), ThreadPoolExecutor(THREADS) as pool:
             return list(pool.map(call, items))
 
+    def discard(self, run_id: str) -> None:
+        """Remove the output, ``_SUCCESS`` first."""
+        success = f"{self._key}/_SUCCESS"
+        keys = [item.key for item in self._below() if item.key != success]
+        self._files.delete_keys(self._bucket, [success, *keys, self._key], self._path)
+
     def clean(self, run_id: str) -> None:
         """Remove the staging prefix of this run, and the folder markers of EMRFS next to it."""
         self._remove_leftovers()

@@ -162,6 +162,13 @@ class TreeStore:
             raise
         self._tree.remove(self._journal)
 
+    def discard(self, run_id: str) -> None:
+        """Remove the output: renamed first, so that no reader sees a part of it."""
+        if self._tree.exists(self._target):
+            self._tree.rename(self._target, f"{self.staging(run_id)}.old")
+            self._tree.fsync_names(self._parent)
+        self.clean(run_id)
+
     def clean(self, run_id: str) -> None:
         """Remove the old table and the staging folder of this run."""
         self._tree.remove(f"{self.staging(run_id)}.old")

@@ -8,6 +8,8 @@ import pandas as pd
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from blitz.spark.secret import with_secret
+
 IS_ERASED = "is_erased"
 _SALT, _HASH = "_salt", "_suppressed_hash"
 
@@ -37,19 +39,18 @@ class Suppression:
         if self.is_empty:
             return rows.withColumn(IS_ERASED, F.lit(False))
         salted, hashed = self._salted(rows, F.col(customer))
-        found = salted.join(F.broadcast(self._table(rows)), hashed == F.col(_HASH), "left")
+        # The list is on the left: Sail makes the hash table of a join from the left side, whatever its size.
+        found = F.broadcast(self._table(rows)).join(salted, hashed == F.col(_HASH), "right")
         return found.select(*rows.columns, F.col(_HASH).isNotNull().alias(IS_ERASED))
 
     def matching(self, rows: DataFrame, customer: str) -> DataFrame:
         """The rows with the id of an erased customer in the column ``customer``."""
         salted, hashed = self._salted(rows, F.col(customer))
-        return salted.join(F.broadcast(self._table(rows)), hashed == F.col(_HASH), "left_semi").select(*rows.columns)
+        return F.broadcast(self._table(rows)).join(salted, hashed == F.col(_HASH)).select(*rows.columns)
 
     def _salted(self, rows: DataFrame, customer: Column) -> tuple[DataFrame, Column]:
-        """The rows with the salt, and the hash of a customer. The salt is a value of a frame: as a literal it would be
-        in the plans that Spark shows and logs."""
-        salt = rows.sparkSession.createDataFrame(pd.DataFrame({_SALT: [self.salt]}), f"{_SALT} string")
-        return rows.crossJoin(F.broadcast(salt)), F.sha2(F.concat(F.col(_SALT), customer), 256)
+        """The rows with the salt, and the hash of a customer."""
+        return with_secret(rows, _SALT, self.salt), F.sha2(F.concat(F.col(_SALT), customer), 256)
 
     def _table(self, rows: DataFrame) -> DataFrame:
         hashes = pd.DataFrame({_HASH: sorted(self.hashes)})

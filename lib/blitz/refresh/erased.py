@@ -14,8 +14,9 @@ _KEYS = ("delivery_key", "store_key")
 def without_ids(rows: DataFrame, others: DataFrame, suppression: Suppression) -> DataFrame:
     """The typed rows of the mapping (``MappingRows``) without ids of erased customers; as many rows as before.
 
-    The row of an erased customer keeps the key of an order that is theirs, so that no other customer gets the order,
-    and loses the key of an order that is a customer's with a smaller id. Raw values that contain an id are left out.
+    The row of an erased customer has an empty id. It keeps the key of an order that is theirs, so that no other
+    customer gets the order, and loses the key of an order that is a customer's with a smaller id. Raw values that
+    contain an id are left out.
 
     Args:
         rows: the rows with ``is_erased`` and ids. They are read several times.
@@ -23,14 +24,14 @@ def without_ids(rows: DataFrame, others: DataFrame, suppression: Suppression) ->
         suppression: the erased customers.
     """
     erased = rows.where(IS_ERASED)
-    named = rows.where(~F.col(IS_ERASED)).unionByName(others).where(F.col(REASON).isNull())
+    named = rows.unionByName(others).where(~F.col(IS_ERASED) & F.col(REASON).isNull())
     for key in _KEYS:
         smallest = named.join(erased.select(key).distinct(), key, "left_semi").groupBy(key)
         other = smallest.agg(F.min("customer").alias("_other"))
         is_theirs = F.col("_other").isNull() | (F.col("customer") < F.col("_other"))
         columns = [F.when(is_theirs, F.col(key)).alias(key) if name == key else name for name in rows.columns]
         erased = erased.join(other, key, "left").select(*columns)
-    bare = erased.withColumn("customer", F.lit(None).cast("string")).withColumn("raw", F.lit(None).cast("string"))
+    bare = erased.withColumn("customer", F.lit("")).withColumn("raw", F.lit(None).cast("string"))
     return _without_raw_ids(rows.where(~F.col(IS_ERASED)), suppression).unionByName(bare)
 
 

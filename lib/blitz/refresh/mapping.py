@@ -119,17 +119,23 @@ class MappingRows:
         spark: the session.
         copy: the mapping as it is now.
         folder: prefix of the folders for what is derived from the rows.
+        has_erased: whether customers are erased.
     """
 
-    def __init__(self, spark: SparkSession, copy: MappingCopy, folder: str) -> None:
+    def __init__(self, spark: SparkSession, copy: MappingCopy, folder: str, *, has_erased: bool = False) -> None:
         self.copy = copy
         self._spark = spark
         self._changes = SharedTables(f"{folder}-changes")
         self._of_customers = SharedTables(f"{folder}-of-customers")
+        self._has_erased = has_erased
 
     def keyed(self, channel: Channel) -> DataFrame:
         """Return ``order_key`` and ``customer`` of the rows that map an order."""
         return keyed_customers(self._all_rows(self.copy.parts), channel)
+
+    def erased_rows(self, channel: Channel) -> DataFrame | None:
+        """Return the rows of ``keyed`` of erased customers, whose ids are empty; None where nobody is erased."""
+        return self.keyed(channel).where(IS_ERASED) if self._has_erased else None
 
     def erased_keys(self, channel: Channel) -> DataFrame:
         """Return the distinct ``order_key`` of the orders of erased customers."""

@@ -47,7 +47,7 @@ class AllOrdersReader:
 
     def customers(self, channel: Channel) -> DataFrame:
         """Return ``customer_keys`` of all rows of the mapping."""
-        return customer_keys(self._mapping.keyed(channel))
+        return customer_keys(self._mapping.keyed(channel), self._mapping.erased_rows(channel))
 
     def queries(self, channel: Channel) -> DataFrame | None:
         """Return the distinct ``order_key`` of the orders with a query; None where the channel has no queries."""
@@ -114,7 +114,8 @@ class ChangedOrdersReader:
 
     def customers(self, channel: Channel) -> DataFrame:
         """Return ``customer_keys`` of the changed orders."""
-        return customer_keys(self._changed(self._mapping.keyed(channel), F.col("order_key")))
+        keyed = self._changed(self._mapping.keyed(channel), F.col("order_key"))
+        return customer_keys(keyed, self._mapping.erased_rows(channel))
 
     def queries(self, channel: Channel) -> DataFrame | None:
         """Return the distinct ``order_key`` of all orders with a query; None where the channel has no queries."""

@@ -51,7 +51,8 @@ def refresh(
     try:
         plan = _plan_mapping(config, raw, states.values())
         folder = f"{mapping_folder}/{context.run_id}"
-        mapping = MappingRows(spark, copy_mapping(spark, plan, folder), folder)
+        copied = copy_mapping(spark, plan, folder)
+        mapping = MappingRows(spark, copied, folder, has_erased=not raw.suppression.is_empty)
         copies = [state.users for state in states.values() if state.users]
         outputs = RunOutputs(spark, context)
         users = OwnAppUsers(spark, outputs, users_path, f"{users_folder}/{context.run_id}", copies)

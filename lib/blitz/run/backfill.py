@@ -32,7 +32,7 @@ from blitz.raw.customer_mapping import MAPPING, mapping_account, observe_mapping
 from blitz.raw.cut_off import naming_cut_off_files
 from blitz.raw.inputs import RawInputs
 from blitz.raw.mappings import category_table, choice_table
-from blitz.raw.suppression import Suppression
+from blitz.raw.suppression import IS_ERASED, Suppression
 from blitz.run.execute import run_steps
 from blitz.run.manifest import manifest, manifest_path, previous_steps, write_manifest
 from blitz.run.preflight import check_published_inputs
@@ -180,7 +180,8 @@ def stage(config: Config, spark: SparkSession, inputs: RawInputs, folder: str) -
         found = metrics.counts("lines")
         counts[name] = found[READ], found[Reason.BAD_RECORD]
         known = observe_mapping(mapping, mapping_metrics) if name == inputs.first_channel else mapping
-        _staged(customer_keys(keyed_customers(known, channel)), f"{place}/customers")
+        erased = None if inputs.suppression.is_empty else keyed_customers(mapping, channel).where(IS_ERASED)
+        _staged(customer_keys(keyed_customers(known, channel), erased), f"{place}/customers")
         if name in inputs.queries:
             _staged(query_keys(sources.read_table(spark, inputs.queries[name], zone)), f"{place}/queries")
         log.info("%s: staged", name)

@@ -29,6 +29,7 @@ from blitz.pipelines.spelling import spelling_of
 from blitz.run.steps import STEPS, Preflight
 from blitz.segmentation.rules import about_segments, rules_hash
 from blitz.spark.engine import SAIL, engine_of
+from blitz.storage import FileInfo
 
 _SUFFIX = ".json"
 
@@ -56,15 +57,28 @@ def _is_manifest(name: str, whole_run: str) -> bool:
     return not infix or (infix[0] == "." and set(infix[1:].split("_")) <= set(STEPS))
 
 
+def manifest_files(config: Config) -> Iterator[FileInfo]:
+    """The files of the manifests that runs of this config left: those of whole runs and those of some steps."""
+    for path in _whole_run_paths(config):
+        for info in storage.list_files(f"{path.removesuffix(_SUFFIX)}*{_SUFFIX}"):
+            if _is_manifest(info.path.rpartition("/")[2], path.rpartition("/")[2]):
+                yield info
+
+
 def read_manifests(config: Config) -> Iterator[dict[str, Any]]:
     """Every manifest that runs of this config left: those of whole runs and those of some steps, in no order."""
+    for path in _whole_run_paths(config):
+        whole_run = path.rpartition("/")[2]
+        yield from manifests_at(f"{path.removesuffix(_SUFFIX)}*{_SUFFIX}", partial(_is_manifest, whole_run=whole_run))
+
+
+def _whole_run_paths(config: Config) -> list[str]:
+    """Where manifests of whole runs go; several where a config has one of the two bodies at a time."""
     paths = set()
     for step in STEPS:
         with suppress(ConfigError):  # a config with one of the two bodies has only the steps of that body
             paths.add(_whole_run_path(config, [step]))
-    for path in sorted(paths):
-        whole_run = path.rpartition("/")[2]
-        yield from manifests_at(f"{path.removesuffix(_SUFFIX)}*{_SUFFIX}", partial(_is_manifest, whole_run=whole_run))
+    return sorted(paths)
 
 
 def previous_steps(config: Config) -> dict[str, Mapping[str, Any]]:

@@ -12,13 +12,16 @@ from blitz.spark.engine import path_to_read, path_to_write, quotes_csv, writes_e
 from blitz.spark.parquet import empty_file
 from blitz.storage import list_files, spark_path, write_bytes
 
+EMPTY = "part-empty-"  # how the name of the one file of a table without rows begins, where the engine writes none
+
 
 def write_parquet(df: DataFrame, path: str) -> None:
     """Write a frame as a new Parquet folder, which has its schema even where there are no rows. Fails where the folder
     exists."""
     df.write.mode("error").parquet(path_to_write(df.sparkSession, spark_path(path)))
     if not writes_empty_tables(df.sparkSession) and not list_files(path):
-        write_bytes(f"{path.rstrip('/')}/part-0.parquet", empty_file(df))
+        # A name of its own: on S3 no new table may have a file of the name of an old one's.
+        write_bytes(f"{path.rstrip('/')}/{EMPTY}{uuid.uuid4()}.parquet", empty_file(df))
 
 
 def write_lists(df: DataFrame, path: str, key: str, most_rows: int, options: Mapping[str, str]) -> None:

@@ -1,0 +1,66 @@
+"""Tables of a catalog without the customers, and without the versions that still hold them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+
+from pyspark.sql import SparkSession
+
+from blitz.catalog.names import table_name
+from blitz.catalog.tables import catalog_of, state_of
+
+_VACUUM_DAYS = 7  # for which Delta's VACUUM keeps the files of earlier versions by default
+_CHECK = "spark.databricks.delta.retentionDurationCheck.enabled"
+
+
+def expire_versions(spark: SparkSession, path: str) -> date | None:
+    """Remove the earlier versions of a table and the files that only they have; returns until when they live, where the
+    platform does not remove them now.
+
+    Of Iceberg, the branches that dead runs left are removed, too; the log of a Delta table stays, with minima and
+    maxima of columns of earlier versions.
+    """
+    state = state_of(spark, path)
+    if state is None:
+        return None
+    if state.provider != "iceberg":
+        return _vacuum(spark, path)
+    _expire_iceberg(spark, path)
+    return None
+
+
+def _expire_iceberg(spark: SparkSession, path: str) -> None:
+    name = table_name(path)
+    for row in spark.sql(f"SELECT name FROM {name.sql}.refs").collect():
+        if row["name"].startswith("blitz_"):
+            spark.sql(f"ALTER TABLE {name.sql} DROP BRANCH IF EXISTS {row['name']}")
+    now = datetime.now(UTC).isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00")
+    spark.sql(
+        f"CALL `{catalog_of(spark, name)}`.system.expire_snapshots(table => '`{name.schema}`.`{name.table}`', "
+        f"older_than => TIMESTAMP '{now}', retain_last => 1)"
+    )
+
+
+def _vacuum(spark: SparkSession, path: str) -> date:
+    """Delete the files of earlier versions. Their log entries live for as long as the table says, 30 days by default;
+    where the platform refuses to delete younger files, the files for seven."""
+    until = datetime.now(UTC).date()
+    try:
+        with _without_check(spark):
+            spark.sql(f"VACUUM {table_name(path).sql} RETAIN 0 HOURS")
+    except Exception as error:  # the classes differ by platform; any other error is not of the retention
+        if "retention" not in str(error).lower() and _CHECK not in str(error):
+            raise
+        spark.sql(f"VACUUM {table_name(path).sql}")
+        return until + timedelta(days=_VACUUM_DAYS)
+    return until + timedelta(days=30)
+
+
+@contextmanager
+def _without_check(spark: SparkSession) -> Iterator[None]:
+    before = spark.conf.get(_CHECK, "true")
+    spark.conf.set(_CHECK, "false")
+    try:
+        yield
+    finally:
+        spark.conf.set(_CHECK, str(before))

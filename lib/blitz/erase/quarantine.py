@@ -1,0 +1,80 @@
+"""Quarantines without the rejected rows of erased customers (docs/contract.md, section 12)."""
+
+from pyspark.sql import DataFrame, SparkSession
+
+from blitz import storage
+from blitz.config import Config
+from blitz.erase.catalogs import expire_versions
+from blitz.erase.places import Place
+from blitz.erase.request import Request
+from blitz.errors import InputError
+from blitz.features.order_customers import customer_keys, erased_keys, keyed_customers, mapping_columns
+from blitz.publish.tables import publish, read_output
+from blitz.raw import typed_rows as sources
+from blitz.raw.channels import Channel, channel_of
+from blitz.raw.customer_mapping import with_mapping_reason
+from blitz.raw.erased_rows import ErasedOrders
+from blitz.raw.inputs import raw_inputs, read_options
+from blitz.raw.suppression import IS_ERASED
+from blitz.spark.staging import Staging
+
+
+class Quarantines:
+    """The quarantines, and what connects their rows with erased customers: their ids, and the keys of their orders.
+
+    Args:
+        config: names the raw customer mapping.
+        spark: the session.
+        request: the customers.
+        staging: gets the customer mapping.
+    """
+
+    def __init__(self, config: Config, spark: SparkSession, request: Request, staging: Staging) -> None:
+        self._config, self._spark, self._request, self._staging = config, spark, request, staging
+        self._problem: str | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """Why the raw customer mapping could not be read, so that rows were connected by the ids in them alone."""
+        return self._problem
+
+    def without(self, place: Place) -> tuple[DataFrame, DataFrame]:
+        """All rows of a quarantine, and those that are not the customers'."""
+        assert place.channel is not None
+        body = self._config.feature_pipeline
+        channel = channel_of(place.channel, body.common.business_day_minutes)
+        rows = read_output(self._spark, place.path)
+        options, timezone = read_options(body, place.channel), body.common.timezone
+        erased = ErasedOrders(channel, options, timezone, self._request.suppression, self._keys(channel))
+        return rows, erased.without(rows)
+
+    def erase(self, place: Place, run_id: str, *, dry_run: bool) -> tuple[int, int, int]:
+        """Publish a quarantine without the customers' rows; returns its files, its rows, and how many were theirs.
+
+        ``dry_run``: only count them.
+        """
+        rows, others = self.without(place)
+        files = 0 if storage.is_table(place.path) else len(storage.list_files(place.path))
+        total, left = rows.count(), others.count()
+        if left < total and not dry_run:
+            publish(others, place.path, run_id=run_id)
+        if storage.is_table(place.path) and not dry_run:
+            expire_versions(self._spark, place.path)
+        return files, total, total - left
+
+    def _keys(self, channel: Channel) -> DataFrame:
+        """``order_key`` of the customers' orders by the raw customer mapping; none where it cannot be read."""
+        try:
+            mapping = self._staging.shared("mapping", self._mapping)
+        except InputError as error:
+            self._problem = str(error)
+            kind = "bigint" if len(channel.key_columns) == 1 else "string"
+            return self._spark.createDataFrame([], f"order_key {kind}")
+        keyed = keyed_customers(mapping, channel)
+        return erased_keys(customer_keys(keyed, keyed.where(IS_ERASED)))
+
+    def _mapping(self) -> DataFrame:
+        body = self._config.feature_pipeline
+        inputs = raw_inputs(body, (), allow_repeated_files=True, spark=self._spark)
+        typed = sources.read_table(self._spark, inputs.customer_mapping, body.common.timezone)
+        return self._request.suppression.flag(with_mapping_reason(typed).select(*mapping_columns()))
