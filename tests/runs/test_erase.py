@@ -31,6 +31,7 @@ def config_of(folder: Path) -> dict[str, Any]:
     )
     body["run"] |= {
         "suppression_path": f"{folder}/privacy/erased.txt",
+        "history_path": f"{folder}/out/history",
         "debug_log": f"{folder}/out/debug.log",
         "gates": {"freshness_days": None, "fewer_customers": None},
         "max_rejected_fraction": 0.5,
@@ -183,6 +184,9 @@ def test_files_without_rows_of_the_customers_stay(erased):
 
 def test_the_certificate(erased):
     body = erased.certificate
+    assert "history" in {each["name"] for each in body["tables"] if each["rows_removed"]}
+    days = {path.name[:10] for path in (erased.out / "history").glob("*.parquet")}
+    assert days == {DAY, EARLIER}  # a file has the rows of one run date, as its name says
     in_tables = {each for tables in erased.before.values() for rows in tables.values() for each in rows["algonomy_id"]}
     assert body["status"] == "complete"
     assert body["customers_found"] == len(in_tables & set(erased.customers)) > 40

@@ -204,5 +204,5 @@ def test_customers_need_a_list_and_a_salt(
     monkeypatch.delenv("BLITZ_SUPPRESSION_SALT")
     assert main("erase", ["--conf", dated_config(tmp_path), "--customers", ids]) == 1
     assert "BLITZ_SUPPRESSION_SALT is not set" in capsys.readouterr().err
-    with pytest.raises(ConfigError, match=r"run\.suppression_path: must be the same file for each run date"):
+    with pytest.raises(ConfigError, match=r"run\.suppression_path: must be the same path for each run date"):
         load_config(conf=dated_config(tmp_path, suppression_path=f"{tmp_path}/{{as_of}}/erased.txt"))

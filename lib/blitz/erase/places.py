@@ -13,6 +13,7 @@ from blitz.config.paths import OUTPUTS
 from blitz.config.values import AS_OF, dig, parse_date, parsed
 from blitz.errors import ConfigError
 from blitz.pipelines.context import RunContext
+from blitz.pipelines.history import RUN_DATE
 from blitz.pipelines.orders import quarantine_path
 from blitz.raw.channels import CHANNELS, USER_CHANNEL
 from blitz.refresh.state import state_folder
@@ -32,7 +33,8 @@ _PATHS = (*OUTPUTS, "segmentation.input_path", "segmentation.scores_path")
 
 @dataclass(frozen=True)
 class Place:
-    """A place that may hold ids: its name, path and kind; of a quarantine also the channel of its rows.
+    """A place that may hold ids: its name, path and kind; of a quarantine also the channel of its rows; of a table
+    whose files each have one day of a column (the history), that column.
 
     A ``table`` has the column ``algonomy_id``, a ``quarantine`` raw values, ``copies`` are what a refresh or a backfill
     keeps and computes again, ``text`` is a manifest, report or log, which should hold none.
@@ -42,6 +44,7 @@ class Place:
     path: str
     kind: Kind
     channel: str | None = None
+    day_column: str | None = None
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,9 @@ def _tables(config: Config) -> list[Place]:
         found.setdefault(body.input_path, "customer features")
         if body.scores_path:
             found.setdefault(body.scores_path, "scores")
-    return [Place(name, path, "table") for path, name in found.items()]
+    tables = [Place(name, path, "table") for path, name in found.items()]
+    history = config.run.history_path
+    return [*tables, Place("history", history, "table", day_column=RUN_DATE)] if history else tables
 
 
 def _quarantines(config: Config) -> list[Place]:

@@ -3,6 +3,7 @@
 import logging
 import urllib.parse
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -18,8 +19,9 @@ from blitz.erase.request import Request
 from blitz.errors import InputError
 from blitz.publish import delta
 from blitz.publish.files import recover
+from blitz.publish.months import publishing_months
 from blitz.publish.rewrite import recreate_delta, require_rows, rewriting
-from blitz.publish.tables import output_exists, publishing, read_output
+from blitz.publish.tables import Output, output_exists, publishing, read_output
 from blitz.raw.csv_cells import FILE
 from blitz.raw.parquet_schema import parquet_columns
 from blitz.raw.readers import cell_of, raw_cells
@@ -159,7 +161,7 @@ class Tables:
 
     def _erase_from_parquet(self, found: Found, run_id: str) -> Erased:
         keep: list[str] = []
-        with rewriting(found.place.path, keep, run_id=run_id) as output:
+        with _publication(found.place, keep, run_id) as output:
             (now,), _ = self.find([found.place])  # under the lock: a run may have published in the meantime
             if now.hits:
                 keep += [
@@ -194,6 +196,14 @@ class Tables:
         """The rows of other customers, and those without an id."""
         joined = self._ids.join(rows, F.col(ID_COLUMN).cast("string") == F.col(_ERASED), "right")
         return joined.where(F.col(_ERASED).isNull()).select(*map(quoted, rows.columns))
+
+
+def _publication(place: Place, keep: list[str], run_id: str) -> AbstractContextManager[Output]:
+    """The publication of a table whose files named in ``keep``, when the rows are staged, stay."""
+    if place.day_column is None:
+        return rewriting(place.path, keep, run_id=run_id)
+    day = F.col(place.day_column).cast("string")
+    return publishing_months(place.path, day, run_id=run_id, keep=lambda: keep)
 
 
 def recover_leftovers(places: Sequence[Place]) -> list[str]:
