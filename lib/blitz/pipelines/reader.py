@@ -120,7 +120,9 @@ class FileReader:
 
     def _mapping(self) -> DataFrame:
         typed = sources.read_table(self._spark, self._inputs.customer_mapping, self._timezone)
-        return self._inputs.suppression.flag(with_mapping_reason(typed).select(*mapping_columns()))
+        rows = with_mapping_reason(typed).select(*mapping_columns())
+        # Parsed once: Sail computes the customer of a row again for the join with the list.
+        return self.suppression.flag(rows if self.suppression.is_empty else self._staging.once(rows))
 
     def queries(self, channel: Channel) -> DataFrame | None:
         """Return the keys of the orders with a query; None where the channel has no queries."""
