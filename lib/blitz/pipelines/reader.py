@@ -89,7 +89,9 @@ class FileReader:
 
     def erased(self, channel: Channel) -> DataFrame:
         """Return ``order_key`` of the orders of those customers."""
-        return erased_keys(customer_keys(keyed_customers(self._shared_mapping(), channel), self._erased_rows(channel)))
+        keyed, erased = keyed_customers(self._shared_mapping(), channel), self._erased_rows(channel)
+        few = keyed.where(IS_ERASED).select("order_key").distinct()  # their keys alone decide
+        return erased_keys(customer_keys(few.join(keyed, "order_key"), erased))
 
     def _erased_rows(self, channel: Channel) -> DataFrame | None:
         """The rows of erased customers; None where nobody is erased."""
