@@ -112,5 +112,5 @@ def test_one_path_for_all_dates(sample_config) -> None:
         load_config(with_history(sample_config, "out/history_{as_of}"))
     with pytest.raises(ConfigError, match=r"run\.history_path: needs a run date"):
         load_config({"segmentation": sample_config["segmentation"], "run": {"history_path": "out/history"}})
-    with pytest.raises(ConfigError, match=r"run\.history_path: must be a file, not a table"):
+    with pytest.raises(ConfigError, match=r"run\.history_path: must be a path, not a table"):
         load_config(with_history(sample_config, "table:a.b.c"))

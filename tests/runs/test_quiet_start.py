@@ -36,8 +36,8 @@ def test_a_job_prints_its_own_lines_alone(conf):
     done = export(conf)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        "  Lists by segment  Customers  Folder",
-        "  Seg1_5_1                  1  by_segment=Seg1_5_1",
+        "  Lists by segment  Customers  Folder               Name",
+        "  Seg1_5_1                  1  by_segment=Seg1_5_1  1–5 orders, up to 2 products, no weekends",
         "",
         "Cells escaped for spreadsheets: 0",
         f"Written: {conf.parent}/lists, 1 rows in 1 files",
