@@ -73,7 +73,8 @@ class ScorePipeline:
             )
         customers = rows.where(F.col("is_customer"))
         cuts = cut_points(customers, counts["customers"], self._given_cuts())
-        frame = scores(customers, self._settings(cuts))
+        # Kept rows have the partitions of the shuffle that made them: hundreds of small files without a rebalance.
+        frame = scores(customers, self._settings(cuts)).hint("rebalance")
         output = self.context.publish(frame, self.config.scores_path, "scores")
         seconds = time.monotonic() - started
         details = {"rfm_cuts": cuts, "rfm_rules": rules_hash(self.rules)}

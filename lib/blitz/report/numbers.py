@@ -148,7 +148,7 @@ def channel_overlap(rows: Rows) -> JsonObject:
             counts[row["channels"] or ""] = counts.get(row["channels"] or "", 0) + row["with_features"]
     total = sum(counts.values())
     combinations: list[JsonObject] = []
-    for text, customers in sorted(counts.items(), key=lambda each: -each[1]):
+    for text, customers in sorted(counts.items(), key=lambda each: (-each[1], each[0])):
         parts = text.removesuffix(" only").split(" + ")
         inside = {name: label in parts for name, label in labels.items()}
         named = " + ".join(CHANNEL_NAMES[name] for name, is_in in inside.items() if is_in) or "unknown"
