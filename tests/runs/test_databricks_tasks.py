@@ -15,12 +15,14 @@ from blitz_sample.generate import write_sample
 from bundle import GRAPH, entry_points, jobs
 from places import CHECKOUT
 
+PLACES = {"catalog": "main", "schema": "blitz"}  # parameters of the job that a config of paths does not use
+
 
 def start(monkeypatch: pytest.MonkeyPatch, task: dict[str, Any], **parameters: str) -> object:
     """The task as Databricks starts it: its entry point, its parameters in ``sys.argv``."""
     wheel = task["python_wheel_task"]
     words = [
-        re.sub(r"\{\{job\.parameters\.(\w+)\}\}", lambda match: parameters[match[1]], word)
+        re.sub(r"\{\{job\.parameters\.(\w+)\}\}", lambda match: (PLACES | parameters)[match[1]], word)
         for word in wheel["parameters"]
     ]
     monkeypatch.setattr(sys, "argv", ["python", *words])
