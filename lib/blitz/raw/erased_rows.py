@@ -5,7 +5,6 @@ their orders. A row whose key cannot be read belongs to nobody, except in-store:
 where the time cannot be read.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -18,7 +17,7 @@ from blitz.raw.specs import CUSTOMER_MAPPING, TableSpec
 from blitz.raw.suppression import Suppression
 from blitz.raw.tables import FileGroup, RawColumn, RawTable, ReadOptions
 from blitz.raw.typed_columns import TypedColumns
-from blitz.spark.columns import quoted
+from blitz.raw.typed_rows import raw_values
 
 _NO_WORD = r"[^\p{L}\p{N}]+"
 
@@ -85,7 +84,5 @@ def _typed_again(
     columns = tuple(RawColumn(field.name, "text") for field in spec.fields)
     group = FileGroup("json", columns, 0)
     typed = TypedColumns(RawTable(spec, "", (group,), options=options or ReadOptions()), timezone)
-    schema = ", ".join(f"{quoted(column.name)} string" for column in columns)
-    names: Sequence[str] = rejected.columns
-    cells = rejected.select(*names, F.from_json("raw", schema).alias("_cells")).select(*names, "_cells.*")
-    return typed.with_values(cells, group).select(*names, *typed.columns(group))
+    names = rejected.columns
+    return typed.with_values(raw_values(rejected, columns, names), group).select(*names, *typed.columns(group))

@@ -8,9 +8,8 @@ from pyspark.sql import functions as F
 from blitz.raw.specs import Field, Kind
 from blitz.raw.tables import FileGroup, RawColumn, RawTable
 from blitz.raw.typed_columns import TypedColumns
-from blitz.raw.typed_rows import CONTINUES, LOST
+from blitz.raw.typed_rows import CONTINUES, LOST, raw_values
 from blitz.raw.values import LOST_TEXT
-from blitz.spark.columns import quoted
 
 MOST_LINES = 8
 _SHAPE_LENGTH = 40
@@ -34,12 +33,10 @@ def rejections(quarantine: DataFrame, table: RawTable, timezone: str) -> list[st
         timezone: the zone of local times.
     """
     columns = tuple(RawColumn(field.name, _physical(table, field.name)) for field in table.spec.fields)
-    schema = ", ".join(f"{quoted(column.name)} string" for column in columns)
     group = FileGroup("json", columns, 0)
     typed = TypedColumns(replace(table, groups=(group,)), timezone)
     records = quarantine.where(~_is_marked(CONTINUES))
-    cells = records.select("file", F.from_json("raw", schema).alias("cells")).select("file", "cells.*")
-    rows = typed.with_values(cells, group)
+    rows = typed.with_values(raw_values(records, columns, ["file"]), group)
     column, shape = _first_problem(typed, group)
     counted = rows.select("file", column.alias("column"), shape.alias("shape")).groupBy("file", "column")
     found = counted.agg(F.count(F.lit(1)).alias("rows"), F.min("shape").alias("shape")).collect()

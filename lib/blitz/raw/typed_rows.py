@@ -4,7 +4,7 @@ Every row is read with the types that its file holds, and cast without losing it
 numbers cannot be read carries the reason ``bad_record``, one without a time ``bad_timestamp``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -16,6 +16,7 @@ from blitz.raw.readers import FileColumn, RawCells, cell_of, raw_cells
 from blitz.raw.specs import REASON, TableSpec
 from blitz.raw.tables import FileGroup, RawColumn, RawTable
 from blitz.raw.typed_columns import TypedColumns
+from blitz.spark.columns import quoted
 
 # In the raw values of a rejected row: whether csv_lines.continues_record and csv_lines.has_lost_text hold.
 CONTINUES, LOST = "_continues_record", "_has_lost_text"
@@ -114,6 +115,13 @@ def _raw(group: FileGroup) -> Column:
     if group.format == "csv":
         cells += [F.when(F.col(mark), True).alias(mark) for mark in (CONTINUES, LOST)]
     return F.to_json(F.struct(*cells))
+
+
+def raw_values(rejected: DataFrame, columns: Sequence[RawColumn], keep: Sequence[str]) -> DataFrame:
+    """Rejected rows with their raw values as text columns of the spec's names, after the columns of ``keep``."""
+    schema = ", ".join(f"{quoted(column.name)} string" for column in columns)
+    cells = rejected.select(*keep, F.from_json("raw", schema).alias("_cells"))
+    return cells.select(*keep, "_cells.*")
 
 
 def _json_value(column: RawColumn) -> Column:
