@@ -115,9 +115,10 @@ class Tables:
         for shape, paths in groups.items():
             mine = self._with_ids(replace(shape, paths=tuple(paths)))
             by_uri = {_plain(storage.spark_path(path)): path for path in paths}
-            for row in mine.groupBy(FILE).count().collect():
-                hits[by_uri[_plain(row[FILE])]] = int(row["count"])
-            customers |= {row[ID_COLUMN] for row in mine.select(ID_COLUMN).distinct().collect()} if hits else set()
+            for row in mine.groupBy(FILE, ID_COLUMN).count().collect():
+                path = by_uri[_plain(row[FILE])]
+                hits[path] = hits.get(path, 0) + int(row["count"])
+                customers.add(row[ID_COLUMN])
         tables = [
             Found(
                 place, len(each), sum(rows[path] for path in each), {path: hits[path] for path in each if path in hits}
@@ -164,9 +165,8 @@ class Tables:
         with _publication(found.place, keep, run_id) as output:
             (now,), _ = self.find([found.place])  # under the lock: a run may have published in the meantime
             if now.hits:
-                keep += [
-                    _name_below(now.place.path, path) for path in _data_files(now.place.path) if path not in now.hits
-                ]
+                others = [path for path in _data_files(now.place.path) if path not in now.hits]
+                keep += [path.rpartition("/")[2] for path in others]
                 staged = output.stage(self._others(read_parquet(self._spark, sorted(now.hits))))
                 require_rows(staged, now.rows - now.hit_rows)
                 output.commit()
@@ -245,7 +245,3 @@ def _id_column(path: str) -> tuple[RawColumn, int]:
 def _plain(uri: str) -> str:
     """A file's URI without its scheme, as both engines and this package write it."""
     return urllib.parse.unquote(uri.partition("://")[2]).lstrip("/") if "://" in uri else uri.lstrip("/")
-
-
-def _name_below(folder: str, path: str) -> str:
-    return path.rpartition("/")[2]
