@@ -18,10 +18,12 @@ MEASURES = {"recency": RECENCY, "frequency": FREQUENCY, "monetary": MONETARY}  #
 SHARES = (0.2, 0.4, 0.6, 0.8)
 DAYS_SINCE_FIRST = "days_since_first_order"
 FEATURES = (RECENCY, FREQUENCY, "omnichannel_avg_days_between_orders", "omnichannel_first_order_at")
-COLUMNS = (
-    "total_spend", "spend_orders", "missed_visits", "lifecycle", *SCORES, "rfm", "rfm_segment",
-    "clv_frequency", "clv_recency_days", "clv_t_days", "clv_monetary_value",
-)  # fmt: skip
+COLUMN_TYPES = {  # of the scores, in their order
+    "total_spend": "double", "spend_orders": "bigint", "missed_visits": "double", "lifecycle": "string",
+    **dict.fromkeys(SCORES, "int"), "rfm": "string", "rfm_segment": "string",
+    "clv_frequency": "bigint", "clv_recency_days": "bigint", "clv_t_days": "bigint", "clv_monetary_value": "double",
+}  # fmt: skip
+COLUMNS = tuple(COLUMN_TYPES)
 Cuts = Mapping[str, Sequence[float]]
 
 

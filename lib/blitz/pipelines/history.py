@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from blitz import storage
 from blitz.config import Config
 from blitz.errors import PublishError
-from blitz.features.scores import COLUMNS as SCORE_COLUMNS
+from blitz.features.scores import COLUMN_TYPES as SCORE_TYPES
 from blitz.pipelines.context import read_published
 from blitz.publish.months import publishing_months
 from blitz.publish.tables import Published, output_exists
@@ -19,11 +19,6 @@ from blitz.segmentation.segments import ID_COLUMN
 RUN_DATE, SEGMENT, MICROSEGMENTS = "run_date", "segment", "microsegments"
 _OURS = re.compile(r"\d{4}-\d{2}-\d{2}-.+\.parquet")
 _DATE = len("2025-07-01")
-_SCORE_TYPES = {
-    "total_spend": "double", "spend_orders": "bigint", "missed_visits": "double", "lifecycle": "string",
-    "r_score": "int", "f_score": "int", "m_score": "int", "rfm": "string", "rfm_segment": "string",
-    "clv_frequency": "bigint", "clv_recency_days": "bigint", "clv_t_days": "bigint", "clv_monetary_value": "double",
-}  # fmt: skip
 
 
 def history_rows(segments: DataFrame, microsegments: DataFrame, scores: DataFrame | None, as_of: date) -> DataFrame:
@@ -39,7 +34,7 @@ def history_rows(segments: DataFrame, microsegments: DataFrame, scores: DataFram
         rows = rows.join(scores, ID_COLUMN, "full_outer")
     known = set(rows.columns)
     values = [
-        (F.col(name) if name in known else F.lit(None)).cast(_SCORE_TYPES[name]).alias(name) for name in SCORE_COLUMNS
+        (F.col(name) if name in known else F.lit(None)).cast(kind).alias(name) for name, kind in SCORE_TYPES.items()
     ]
     return rows.select(ID_COLUMN, F.lit(as_of).alias(RUN_DATE), SEGMENT, MICROSEGMENTS, *values)
 
