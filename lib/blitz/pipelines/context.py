@@ -96,7 +96,7 @@ class RunContext:
 
 def read_published(spark: SparkSession, path: str, config: Config) -> DataFrame:
     """The rows of an output of a config, its columns with their original names; InputError where there is none."""
-    return spelling_of(config).read(read_output(spark, path, config.run.format))
+    return RunContext.of(config).read(spark, path)
 
 
 @dataclass(frozen=True)

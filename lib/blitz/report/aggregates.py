@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from blitz.features.orders import STORE_COLUMNS, local_time
 from blitz.raw.channels import CHANNELS
-from blitz.raw.menu import BITS
+from blitz.raw.menu import BITS, mask_name
 from blitz.segmentation.segments import BAND_COLUMN, ID_COLUMN
 from blitz.spark.columns import balanced, quoted_col
 from blitz.text import JsonObject
@@ -56,7 +56,7 @@ def segment_groups(features: DataFrame, segments: DataFrame, flags: Sequence[str
         F.lit(True).alias("has_features"),
         F.col(BAND_COLUMN).cast("bigint").alias("own_orders"),
         *[_number(name).alias(f"m_{key}") for key, name in measures.items()],
-        *[mask.alias(f"mask_{at}") for at, mask in enumerate(masks)],
+        *[mask.alias(mask_name(at)) for at, mask in enumerate(masks)],
     )
     joined = narrow.join(segments.select(ID_COLUMN, F.col("Segment").alias("segment")), ID_COLUMN, "full_outer")
     return collect(
@@ -67,7 +67,7 @@ def segment_groups(features: DataFrame, segments: DataFrame, flags: Sequence[str
             *[F.sum(f"m_{key}").alias(f"sum_{key}") for key in measures],
             *[F.count(f"m_{key}").alias(f"n_{key}") for key in measures],
             *[
-                F.sum(F.getbit(F.col(f"mask_{at // BITS}"), F.lit(at % BITS)).cast("int")).alias(f"flag_{at}")
+                F.sum(F.getbit(F.col(mask_name(at // BITS)), F.lit(at % BITS)).cast("int")).alias(f"flag_{at}")
                 for at in range(len(flags))
             ],
         )
