@@ -7,29 +7,35 @@ true is not 1. Checks that compare several values are in ``blitz.config.checks``
 import hashlib
 import json
 from datetime import date
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from blitz.catalog.names import sibling
-from blitz.config.values import (
-    AS_OF,
-    add_months,
-    check_ascending,
-    check_input_file,
-    check_input_path,
-    check_list_path,
-    check_optional_path,
-    check_output_file,
-    check_output_path,
-    check_time_format,
-    check_timezone,
-    matching,
-    parse_date,
-    parse_number,
-    parse_spark_value,
-    parse_store_code,
+from blitz.config.fields import (
+    CatalogPart,
+    CutPoints,
+    Day,
+    DayStart,
+    Filled,
+    InputFile,
+    InputPath,
+    ListPath,
+    Memory,
+    Name,
+    Number,
+    OptionalPath,
+    OutputFile,
+    OutputPath,
+    Region,
+    Section,
+    Sha256,
+    SparkValue,
+    StoreCode,
+    TimeFormat,
+    Url,
 )
+from blitz.config.values import AS_OF, add_months, check_timezone
 from blitz.errors import ConfigError
 
 ID_COLUMN = "algonomy_id"
@@ -39,55 +45,8 @@ DEFAULT_LABELS = ("Add_ons", "Economy", "Value", "Mid_Tier", "Premium", "Indulge
 SCORES_NAME = "users_scores"
 DEFAULT_CAP_SEGMENTS = ("Seg1_5_6", "Seg_6_15_10", "Seg15_plus_9")
 
-_T = TypeVar("_T")
-Name = Annotated[str, StringConstraints(min_length=1)]
-Filled = Annotated[list[_T], Field(min_length=1)]
-Number = Annotated[float, BeforeValidator(parse_number)]
-Day = Annotated[date, BeforeValidator(parse_date)]
-InputPath = Annotated[str, AfterValidator(check_input_path)]
-OptionalPath = Annotated[str, AfterValidator(check_optional_path)]
-OutputPath = Annotated[str, AfterValidator(check_output_path)]
-ListPath = Annotated[str, AfterValidator(check_list_path)]
-InputFile = Annotated[str, AfterValidator(check_input_file)]
-OutputFile = Annotated[str, AfterValidator(check_output_file)]
-StoreCode = Annotated[str, BeforeValidator(parse_store_code)]
-SparkValue = Annotated[str, BeforeValidator(parse_spark_value)]
-Sha256 = Annotated[
-    str, AfterValidator(matching("[0-9a-fA-F]{64}", "the 64 hex digits of a SHA-256")), AfterValidator(str.lower)
-]
-Memory = Annotated[str, AfterValidator(matching("[1-9][0-9]*[mgMG]", "a size such as 12g or 800m"))]
-TimeFormat = Annotated[str, AfterValidator(check_time_format)]
-DayStart = Annotated[str, AfterValidator(matching("([01][0-9]|2[0-3]):[0-5][0-9]", 'a time of day such as "04:00"'))]
-CutPoints = Annotated[list[Number], Field(min_length=4, max_length=4), AfterValidator(check_ascending)]
-Url = Annotated[str, AfterValidator(matching(r"https?://[^\s/@]+/?", "a URL such as http://localhost:9000"))]
-CatalogPart = Annotated[str, AfterValidator(matching(r"\w[\w-]*", "letters, digits, _ and -"))]
-Region = Annotated[str, AfterValidator(matching("[a-z0-9-]+", "a region such as ap-south-1"))]
 
-
-class _Model(BaseModel):
-    """A frozen section of the config, which also reads like the dict that it came from."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", protected_namespaces=())
-
-    def __getitem__(self, key: str) -> Any:
-        """The value of a key of the JSON object, its default where the file leaves it out; KeyError for other keys."""
-        if key not in type(self).model_fields:
-            raise KeyError(key)
-        return getattr(self, key)
-
-    def __contains__(self, key: object) -> bool:
-        """Whether ``config[key]`` has a value."""
-        return key in type(self).model_fields
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """The value of a key, or ``default`` where the object has no such key."""
-        try:
-            return self[key]
-        except KeyError:
-            return default
-
-
-class DeliveryChannel(_Model):
+class DeliveryChannel(Section):
     """``ownapp`` or ``swiggy``: Parquet folders of orders, lines and order queries."""
 
     orders_data_path: InputPath
@@ -116,7 +75,7 @@ class DeliveryChannel(_Model):
         return self.orderqueries_path if self.has_query else None
 
 
-class InstoreChannel(_Model):
+class InstoreChannel(Section):
     """``instore``: globs of CSV or Parquet files; ``exclude_store_codes`` as canonical text; ``time_format`` for times
     that are not ISO; ``multi_line``: records may go on in the next line inside quotes."""
 
@@ -145,7 +104,7 @@ class InstoreChannel(_Model):
         return None
 
 
-class RfmCuts(_Model):
+class RfmCuts(Section):
     """``customer.scores.rfm_cuts``: four ascending cut points per score; None: the quantiles of the run's customers."""
 
     recency: CutPoints | None = None
@@ -153,7 +112,7 @@ class RfmCuts(_Model):
     monetary: CutPoints | None = None
 
 
-class Scores(_Model):
+class Scores(Section):
     """``customer.scores``: for how many days a customer is new, the cut points, and the rules that name the scores."""
 
     new_days: Annotated[int, Field(ge=0, le=3650)] = 30
@@ -161,7 +120,7 @@ class Scores(_Model):
     rfm_rules_path: InputFile | None = None
 
 
-class Customer(_Model):
+class Customer(Section):
     """``customer``: the first day that counts, the outputs, and the category lists of older configs (None: no bound).
 
     ``output_scores_path``: by default ``users_scores.parquet`` next to the customer output (``load_config``).
@@ -184,14 +143,14 @@ class Customer(_Model):
         return names
 
 
-class PriceConfig(_Model):
+class PriceConfig(Section):
     """Ascending price bins (rupees, closed on the left) and one label for each gap between two of them."""
 
     price_bins: Annotated[list[Number], Field(min_length=2)] = list(DEFAULT_BINS)
     bucket_labels: Filled[Name] = list(DEFAULT_LABELS)
 
 
-class Common(_Model):
+class Common(Section):
     """``common``: the run date, the window of months before it, local time, mapping files, price buckets."""
 
     current_run_date: Day
@@ -213,7 +172,7 @@ class Common(_Model):
         return int(hours) * 60 + int(minutes)
 
 
-class FeaturePipeline(_Model):
+class FeaturePipeline(Section):
     """The body of the users' ``feature_pipeline_config.json``."""
 
     ownapp: DeliveryChannel
@@ -252,7 +211,7 @@ CHANNEL_SECTIONS: dict[str, type[DeliveryChannel] | type[InstoreChannel]] = {
 }
 
 
-class MicroPlanItem(_Model):
+class MicroPlanItem(Section):
     """One micro-segmentation: the customers of ``source_segments``, scored by the payload of ``model_key``."""
 
     name: Name
@@ -261,7 +220,7 @@ class MicroPlanItem(_Model):
     enabled: bool = True
 
 
-class Segmentation(_Model):
+class Segmentation(Section):
     """The body of the users' ``segmentation_config.json``; ``models`` has every ``segment_*_model`` path."""
 
     input_path: OutputPath
@@ -301,7 +260,7 @@ class Segmentation(_Model):
         return key in self.models or super().__contains__(key)
 
 
-class Gates(_Model):
+class Gates(Section):
     """``run.gates``: the limits that stop a run before it publishes; null switches a gate off."""
 
     empty_channel: bool | None = True
@@ -311,7 +270,7 @@ class Gates(_Model):
     missing_days: Literal["warning", "stop"] | None = "warning"
 
 
-class RunOptions(_Model):
+class RunOptions(Section):
     """``run``: how to publish, what to refuse, where to write other files. None: the default path."""
 
     engine: Literal["spark", "sail"] = "spark"
@@ -335,7 +294,7 @@ class RunOptions(_Model):
     s3_region: Region | None = None
 
 
-class Config(_Model):
+class Config(Section):
     """A validated, resolved config: dates moved by as-of, ``{as_of}`` filled in, defaults in place.
 
     Built by ``load_config`` only. A job that has one body only may run the steps that need no other.
