@@ -8,7 +8,7 @@ from chispa import assert_df_equality
 from pyspark.sql import functions as F
 
 from blitz.accounts import RowMetrics
-from blitz.features.order_customers import customer_keys, with_user_flag
+from blitz.features.order_customers import OrderCustomers, customer_keys, with_user_flag
 from blitz.features.orders import (
     OrderSettings,
     OrderTables,
@@ -78,7 +78,7 @@ def test_the_smallest_customer_wins_as_text_and_incomplete_rows_name_none(spark)
     )
     given = given.select("order_key", "customer", (F.col("flag") == 1).alias("is_erased"))
     expected = spark.createDataFrame(
-        [(1, "10", True, False), (2, "0007", False, False)],
+        [(1, "10", True, False), (2, "0007", False, False), (3, None, None, False)],
         "order_key bigint, algonomy_id string, is_conflict boolean, is_erased boolean",
     )
     assert_df_equality(customer_keys(given), expected, ignore_nullable=True, ignore_row_order=True)
@@ -100,7 +100,7 @@ def test_an_order_is_erased_where_its_smallest_customer_is(spark):
     found = {row["order_key"]: (row["algonomy_id"], row["is_erased"]) for row in keys}
     assert found == {
         1: ("a", True), 2: ("a", True), 3: ("a", False), 4: ("a", True), 5: ("", True), 6: ("", True),
-        7: ("a", False),
+        7: ("a", False), 8: (None, False),
     }  # fmt: skip
 
 
@@ -161,9 +161,12 @@ def tables(spark, orders, lines):
     return OrderTables(
         orders=typed,
         lines=spark.createDataFrame(lines, line_schema).select("*", *flags),
-        customers=spark.createDataFrame(
-            customers,
-            "order_key bigint, algonomy_id string, is_conflict boolean, is_erased boolean, is_ownapp_user boolean",
+        customers=OrderCustomers(
+            spark.createDataFrame(
+                customers,
+                "order_key bigint, algonomy_id string, is_conflict boolean, is_erased boolean, is_ownapp_user boolean",
+            ),
+            lambda rows: rows,
         ),
         queries=spark.createDataFrame([(2,), (77,)], "order_key bigint"),
         stores=spark.createDataFrame(

@@ -1,5 +1,8 @@
 """The customer of each order, from the customer mapping (docs/contract.md, section 3)."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -37,6 +40,30 @@ def keyed_customers(mapping: DataFrame, channel: Channel) -> DataFrame:
     return good.select(F.col(mapping_key_name(channel)).alias("order_key"), "customer", IS_ERASED)
 
 
+@dataclass(frozen=True)
+class OrderCustomers:
+    """The customers of a channel's orders: rows with ``order_key``, and what makes one row per order of such rows.
+
+    Two parts, since an engine may leave out the rows of other channels' orders in between.
+    """
+
+    rows: DataFrame
+    per_order: Callable[[DataFrame], DataFrame]
+
+    @staticmethod
+    def of_mapping(keyed: DataFrame, erased: DataFrame | None) -> "OrderCustomers":
+        """The customers that the mapping names, see ``customer_keys``."""
+        return OrderCustomers(keyed, lambda rows: customer_keys(rows, erased))
+
+    def among(self, ownapp_users: DataFrame | None) -> "OrderCustomers":
+        """The same with ``is_ownapp_user``, see ``with_user_flag``."""
+        return OrderCustomers(self.rows, lambda rows: with_user_flag(self.per_order(rows), ownapp_users))
+
+    def all(self) -> DataFrame:
+        """One row for every order that the rows name."""
+        return self.per_order(self.rows)
+
+
 def customer_keys(keyed: DataFrame, erased: DataFrame | None = None) -> DataFrame:
     """The customer of every order key of ``keyed_customers``: the smallest id where the mapping names several (then
     ``is_conflict``).
@@ -48,10 +75,11 @@ def customer_keys(keyed: DataFrame, erased: DataFrame | None = None) -> DataFram
         keyed: the rows of the mapping.
         erased: those of erased customers, few; None where nobody is erased.
 
-    Returns ``order_key``, ``algonomy_id``, ``is_conflict``, ``is_erased``.
+    Returns ``order_key``, ``algonomy_id``, ``is_conflict``, ``is_erased``; ``algonomy_id`` and ``is_conflict`` are
+    null where no row of the key names a customer.
     """
     known = (
-        keyed.where(F.col("order_key").isNotNull() & F.col("customer").isNotNull())
+        keyed.where(F.col("order_key").isNotNull())
         # The least of texts is found by sorting, and the join sorts by this key anyway: shuffled first, it is one sort.
         .repartition("order_key")
         .groupBy("order_key")

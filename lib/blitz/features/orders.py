@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from blitz.accounts import KEPT, READ, REJECTED, Account, Reason, RowMetrics, by_reason, each_row
 from blitz.features.days import age_in_days, day_metrics
 from blitz.features.lines import LINE_REASONS, bit, line_features
+from blitz.features.order_customers import OrderCustomers
 from blitz.raw.channels import Channel
 from blitz.raw.menu import BITS, Category, Menu, mask_name, mask_names
 from blitz.raw.specs import REASON
@@ -54,14 +55,14 @@ class CountedLines:
 class OrderTables:
     """The inputs of one channel's order features, as typed frames.
 
-    ``lines``: typed, or already aggregated. ``customers``: ``order_key``, ``algonomy_id``, ``is_conflict``,
+    ``lines``: typed, or already aggregated. ``customers``: per order ``order_key``, ``algonomy_id``, ``is_conflict``,
     ``is_erased``, ``is_ownapp_user``; ``queries``: distinct ``order_key`` with a query, or None; ``stores``,
     ``choices``, ``categories``: see mappings.py.
     """
 
     orders: DataFrame
     lines: DataFrame | CountedLines
-    customers: DataFrame
+    customers: OrderCustomers
     queries: DataFrame | None
     stores: DataFrame
     choices: DataFrame
@@ -104,8 +105,8 @@ def order_features(tables: OrderTables, channel: Channel, settings: OrderSetting
     """
     orders = _first_of_repeated(_in_window(tables.orders, channel, settings, metrics), channel, metrics)
     late = LateColumns(orders, "order_key")
-    known = _with_customers(late.keys(), tables)
-    kept = _with_lines(known, tables, channel, settings, metrics)
+    known = late.joined_to(tables.customers.rows, tables.customers.per_order)
+    kept = _with_lines(_with_queries(known, tables.queries), tables, channel, settings, metrics)
     joined = late.join_to(kept)
     with_stores = joined.join(F.broadcast(tables.stores), joined[channel.store] == tables.stores["store"], "left")
     masks, names = mask_names(tables.menu.masks), _category_names(tables.menu)
@@ -113,14 +114,11 @@ def order_features(tables: OrderTables, channel: Channel, settings: OrderSetting
     return with_names.select(*_columns(channel, settings, tables.menu))
 
 
-def _with_customers(orders: DataFrame, tables: OrderTables) -> DataFrame:
-    """The orders with ``has_query`` and the columns of ``tables.customers``, null for an order without a customer."""
-    if tables.queries is not None:
-        queries = tables.queries.withColumn("has_query", F.lit(True))
-        orders = orders.join(queries, "order_key", "left")
-    else:
-        orders = orders.withColumn("has_query", F.lit(False))
-    return orders.join(tables.customers, "order_key", "left")
+def _with_queries(orders: DataFrame, queries: DataFrame | None) -> DataFrame:
+    """The orders with ``has_query``: true, or null or false for an order without one."""
+    if queries is None:
+        return orders.withColumn("has_query", F.lit(False))
+    return orders.join(queries.withColumn("has_query", F.lit(True)), "order_key", "left")
 
 
 def _in_window(orders: DataFrame, channel: Channel, settings: OrderSettings, metrics: RowMetrics) -> DataFrame:

@@ -13,7 +13,6 @@ from blitz.accounts import Account, RowMetrics
 from blitz.catalog.names import below, sibling
 from blitz.config import ConfigSource, FeaturePipeline, config_of
 from blitz.errors import BlitzError
-from blitz.features.order_customers import with_user_flag
 from blitz.features.orders import OrderSettings, OrderTables, order_accounts, order_features
 from blitz.pipelines.context import RunContext, StepResult, session_of
 from blitz.pipelines.gates import channel_gate
@@ -202,7 +201,7 @@ class OrderFeaturePipeline:
         return OrderTables(
             orders=reader.orders(self.channel),
             lines=reader.lines(self.channel),
-            customers=with_user_flag(reader.customers(self.channel), users),
+            customers=reader.customers(self.channel).among(users),
             queries=reader.queries(self.channel),
             stores=store_table(self.spark, mappings, self.channel),
             choices=choice_table(self.spark, mappings, self.channel),

@@ -6,7 +6,7 @@ from typing import Protocol
 from pyspark.sql import DataFrame, SparkSession
 
 from blitz.accounts import Account, RowMetrics
-from blitz.features.order_customers import customer_keys, erased_keys, keyed_customers, mapping_columns
+from blitz.features.order_customers import OrderCustomers, customer_keys, erased_keys, keyed_customers, mapping_columns
 from blitz.features.orders import CountedLines
 from blitz.raw import typed_rows as sources
 from blitz.raw.channels import Channel
@@ -26,8 +26,9 @@ class Reader(Protocol):
     def lines(self, channel: Channel) -> DataFrame | CountedLines:
         """Return the typed lines with ``reject_reason``, or lines already aggregated per order."""
 
-    def customers(self, channel: Channel) -> DataFrame:
-        """Return ``customer_keys`` of the channel: ``order_key``, ``algonomy_id``, ``is_conflict``, ``is_erased``."""
+    def customers(self, channel: Channel) -> OrderCustomers:
+        """Return the customers of the channel's orders: ``order_key``, ``algonomy_id``, ``is_conflict``,
+        ``is_erased``."""
 
     def queries(self, channel: Channel) -> DataFrame | None:
         """Return the distinct ``order_key`` of the orders with a query; None where the channel has no queries."""
@@ -75,12 +76,12 @@ class FileReader:
         """Return the typed lines of all raw files."""
         return self._typed(channel, "lines")
 
-    def customers(self, channel: Channel) -> DataFrame:
-        """Return the customer of every order key that the mapping names."""
+    def customers(self, channel: Channel) -> OrderCustomers:
+        """Return the customers of the orders that the mapping names."""
         mapping = self._shared_mapping()
         if channel.name == self._inputs.first_channel:
             mapping = observe_mapping(mapping, self._metrics)
-        return customer_keys(keyed_customers(mapping, channel), self._erased_rows(channel))
+        return OrderCustomers.of_mapping(keyed_customers(mapping, channel), self._erased_rows(channel))
 
     @property
     def suppression(self) -> Suppression:

@@ -6,7 +6,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from blitz.accounts import Account
-from blitz.features.order_customers import customer_keys
+from blitz.features.order_customers import OrderCustomers
 from blitz.features.orders import CountedLines
 from blitz.pipelines.reader import FileReader
 from blitz.raw import typed_rows as sources
@@ -45,9 +45,9 @@ class AllOrdersReader:
         """Return the typed lines of all raw files, with ``reject_reason``."""
         return self._files.lines(channel)
 
-    def customers(self, channel: Channel) -> DataFrame:
-        """Return ``customer_keys`` of all rows of the mapping."""
-        return customer_keys(self._mapping.keyed(channel), self._mapping.erased_rows(channel))
+    def customers(self, channel: Channel) -> OrderCustomers:
+        """Return the customers of the orders that the mapping names."""
+        return OrderCustomers.of_mapping(self._mapping.keyed(channel), self._mapping.erased_rows(channel))
 
     def queries(self, channel: Channel) -> DataFrame | None:
         """Return the distinct ``order_key`` of the orders with a query; None where the channel has no queries."""
@@ -112,10 +112,10 @@ class ChangedOrdersReader:
         """Return the good lines of the changed orders."""
         return self._of_keys("lines", channel.line_key())
 
-    def customers(self, channel: Channel) -> DataFrame:
-        """Return ``customer_keys`` of the changed orders."""
+    def customers(self, channel: Channel) -> OrderCustomers:
+        """Return the customers of the changed orders."""
         keyed = self._changed(self._mapping.keyed(channel), F.col("order_key"))
-        return customer_keys(keyed, self._mapping.erased_rows(channel))
+        return OrderCustomers.of_mapping(keyed, self._mapping.erased_rows(channel))
 
     def queries(self, channel: Channel) -> DataFrame | None:
         """Return the distinct ``order_key`` of all orders with a query; None where the channel has no queries."""

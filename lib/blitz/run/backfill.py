@@ -20,7 +20,13 @@ from blitz.config.paths import OUTPUTS
 from blitz.config.values import dig, parse_date
 from blitz.errors import ConfigError, StepError
 from blitz.features.lines import line_features
-from blitz.features.order_customers import customer_keys, erased_keys, keyed_customers, mapping_columns
+from blitz.features.order_customers import (
+    OrderCustomers,
+    customer_keys,
+    erased_keys,
+    keyed_customers,
+    mapping_columns,
+)
 from blitz.features.orders import CountedLines, good_lines
 from blitz.pipelines.context import RunContext, StepResult
 from blitz.pipelines.orders import order_settings
@@ -126,9 +132,9 @@ class StagedReader:
         """Return the staged lines, aggregated per order."""
         return CountedLines(self._read(channel, "lines_per_order"), *self.line_counts[channel.name])
 
-    def customers(self, channel: Channel) -> DataFrame:
+    def customers(self, channel: Channel) -> OrderCustomers:
         """Return the staged customer of every order key."""
-        return self._read(channel, "customers")
+        return OrderCustomers(self._read(channel, "customers"), lambda rows: rows)
 
     def queries(self, channel: Channel) -> DataFrame | None:
         """Return the staged keys of the orders with a query; None where the channel has no queries."""
@@ -146,7 +152,7 @@ class StagedReader:
 
     def erased(self, channel: Channel) -> DataFrame:
         """Return ``order_key`` of the orders of erased customers."""
-        return erased_keys(self.customers(channel))
+        return erased_keys(self.customers(channel).all())
 
     def _mapping_rows(self) -> DataFrame:
         return read_output(self.spark, f"{self.folder}/{_MAPPING_FOLDER}")
