@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 from blitz.raw.specs import Field, Kind
 from blitz.raw.tables import FileGroup, RawColumn, RawTable
 from blitz.raw.typed_columns import TypedColumns
-from blitz.raw.typed_rows import CONTINUES, LOST, raw_values
+from blitz.raw.typed_rows import CONTINUES, DAMAGED, LOST, raw_values
 from blitz.raw.values import LOST_TEXT
 
 MOST_LINES = 8
@@ -35,8 +35,8 @@ def rejections(quarantine: DataFrame, table: RawTable, timezone: str) -> list[st
     columns = tuple(RawColumn(field.name, _physical(table, field.name)) for field in table.spec.fields)
     group = FileGroup("json", columns, 0)
     typed = TypedColumns(replace(table, groups=(group,)), timezone)
-    records = quarantine.where(~_is_marked(CONTINUES))
-    rows = typed.with_values(raw_values(records, columns, ["file"]), group)
+    records = quarantine.where(~_is_marked(CONTINUES)).select("file", "raw", _is_marked(DAMAGED).alias(DAMAGED))
+    rows = typed.with_values(raw_values(records, columns, ["file", DAMAGED]), group)
     column, shape = _first_problem(typed, group)
     counted = rows.select("file", column.alias("column"), shape.alias("shape")).groupBy("file", "column")
     found = counted.agg(F.count(F.lit(1)).alias("rows"), F.min("shape").alias("shape")).collect()
@@ -79,8 +79,8 @@ def _physical(table: RawTable, name: str) -> str:
 
 
 def _first_problem(typed: TypedColumns, group: FileGroup) -> tuple[Column, Column]:
-    """The first column of a row that cannot be read, and the shape of its cell."""
-    column, shape = F.when(F.lit(False), ""), F.when(F.lit(False), "")
+    """The first column of a row that cannot be read, and the shape of its cell; none where the columns have shifted."""
+    column, shape = F.when(F.col(DAMAGED), _NO_COLUMN), F.when(F.col(DAMAGED), "")
     for name, is_wrong, cell in typed.problems(group):
         column, shape = column.when(is_wrong, F.lit(name)), shape.when(is_wrong, _shape(cell))
     return column.otherwise(_NO_COLUMN), shape

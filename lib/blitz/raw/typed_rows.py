@@ -18,9 +18,9 @@ from blitz.raw.tables import FileGroup, RawColumn, RawTable
 from blitz.raw.typed_columns import TypedColumns
 from blitz.spark.columns import quoted
 
-# In the raw values of a rejected row: whether csv_lines.continues_record and csv_lines.has_lost_text hold.
-CONTINUES, LOST = "_continues_record", "_has_lost_text"
-_DAMAGED = "_damaged"
+# In the raw values of a rejected row: whether csv_lines.continues_record and csv_lines.has_lost_text hold, and whether
+# its line cannot be taken apart.
+CONTINUES, LOST, DAMAGED = "_continues_record", "_has_lost_text", "_damaged"
 
 # The columns of the rows of a group: given the table's types, the group, and why a row is rejected.
 Select = Callable[[TypedColumns, FileGroup, Column], list[Column]]
@@ -83,13 +83,13 @@ def _read(spark: SparkSession, table: RawTable, timezone: str, file: FileColumn 
     frames = []
     for shape, parts in alike.items():
         rows = typed.with_values(reduce(DataFrame.unionByName, parts), shape)
-        reason = typed.reason(shape, F.col(_DAMAGED) if shape.format == "csv" else None)
+        reason = typed.reason(shape, F.col(DAMAGED) if shape.format == "csv" else None)
         frames.append(rows.select(*select(typed, shape, reason)))
     return reduce(DataFrame.unionByName, frames)
 
 
 def _cells_by_name(cells: RawCells, spec: TableSpec, has_file: bool) -> DataFrame:
-    """The raw rows by the names of the spec, with FILE where they have it; of CSV lines also ``_damaged``,
+    """The raw rows by the names of the spec, with FILE where they have it; of CSV lines also DAMAGED,
     and with FILE also CONTINUES and LOST."""
     group, rows = cells.group, cells.frame
     columns = [cell_of(column).alias(column.name) for column in group.columns if column.physical != "null"]
@@ -98,7 +98,7 @@ def _cells_by_name(cells: RawCells, spec: TableSpec, has_file: bool) -> DataFram
     if group.format == "csv":
         rows = rows.where(~csv_lines.is_skipped(group))
         has_lost_text = csv_lines.has_lost_text(group, spec)
-        columns.append((csv_lines.is_damaged(group) | has_lost_text).alias(_DAMAGED))
+        columns.append((csv_lines.is_damaged(group) | has_lost_text).alias(DAMAGED))
         if has_file:
             columns += [csv_lines.continues_record(group).alias(CONTINUES), has_lost_text.alias(LOST)]
     return rows.select(*columns)
@@ -110,10 +110,10 @@ def _by_name(column: RawColumn) -> RawColumn:
 
 
 def _raw(group: FileGroup) -> Column:
-    """The raw values of a row as JSON text; CONTINUES is in it for the rest of a record, LOST where text was lost."""
+    """The raw values of a row as JSON text; CONTINUES, LOST and DAMAGED are in it where they hold."""
     cells = [_json_value(column).alias(column.name) for column in group.columns]
     if group.format == "csv":
-        cells += [F.when(F.col(mark), True).alias(mark) for mark in (CONTINUES, LOST)]
+        cells += [F.when(F.col(mark), True).alias(mark) for mark in (CONTINUES, LOST, DAMAGED)]
     return F.to_json(F.struct(*cells))
 
 
