@@ -11,9 +11,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyspark.sql import functions as F
 
 from blitz.errors import InputError
 from blitz.raw import values
+from blitz.raw.channels import KEY_SEPARATOR, channel_of
 from blitz.raw.cut_off import naming_cut_off_files
 from blitz.raw.files import Source, resolve
 from blitz.raw.headers import HEADER_BYTES
@@ -174,6 +176,29 @@ def test_a_time_of_the_mapping_moves_to_its_business_day_and_a_date_stays(spark,
     assert rows == {"1": dt.datetime(2025, 1, 7, 23, 59), "2": dt.datetime(2025, 1, 8), "3": dt.datetime(9999, 12, 31)}
 
 
+def test_the_key_of_a_bill_and_of_its_lines_has_the_business_day(spark):
+    """To four in the morning it is the day before; the mapping has that day as a date."""
+    channel = channel_of("instore", 240)
+    texts = ["2025-01-07 04:00:00", "2025-01-08 03:59:59", "2025-01-08 04:00:00", "2025-03-01 00:10:00"]
+    rows = spark.createDataFrame([("9", "0042", text) for text in texts], "invoice string, store string, time string")
+    time = F.col("time").cast("timestamp")
+    keys = [
+        rows.select(
+            *[each.alias(name) for name, each in zip(columns, (F.col("invoice"), F.col("store"), time), strict=True)]
+        )
+        .select(key.alias("key"))
+        .collect()
+        for columns, key in (
+            (channel.key_columns, channel.order_key()),
+            (channel.line_key_columns, channel.line_key()),
+            (channel.published_key_columns, channel.published_key()),
+        )
+    ]
+    days = ["2025-01-07", "2025-01-07", "2025-01-08", "2025-02-28"]
+    expected = [f"9{KEY_SEPARATOR}0042{KEY_SEPARATOR}{day}" for day in days]
+    assert [[row["key"] for row in each] for each in keys] == [expected] * 3
+
+
 def test_an_hour_of_one_digit_may_follow_two_blanks(spark, tmp_path):
     path = tmp_path / "m.csv"
     path.write_text(MAPPING + "C,1,2025-01-08  3:59,7040\nC,2,2025-01-08  3:59:07+05:30,7040\n")
@@ -318,6 +343,18 @@ def test_a_partition_column_of_the_path_is_a_column(spark, tmp_path):
         pq.write_table(pa.table({"key": [platform[:3]]}), tmp_path / f"platform={platform}" / "a.parquet")
     rows = {row["key"]: row["platform"] for row in rows_of(spark, tmp_path, spec)}
     assert rows == {"and": "android", "web": "web app", "__H": None}
+
+
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [(["4", "-10"], [-10, 4]), (["4", "0042"], ["0042", "4"]), (["4", "open"], ["4", "open"])],
+)
+def test_a_partition_column_of_whole_numbers_is_a_number(spark, tmp_path, paths, expected):
+    spec = TableSpec("rows", (Field("key", Kind.CODE, required=True), Field("status", Kind.AS_IS)))
+    for path in paths:
+        (tmp_path / f"status={path}").mkdir()
+        pq.write_table(pa.table({"key": [path]}), tmp_path / f"status={path}" / "a.parquet")
+    assert sorted(row["status"] for row in rows_of(spark, tmp_path, spec)) == expected
 
 
 def test_string_view_is_text(spark, tmp_path):

@@ -6,7 +6,6 @@ folder that is refused leaves nothing behind and says which file, and what to do
 
 import gzip
 import io
-import re
 import shutil
 from collections.abc import Callable
 from typing import Any
@@ -35,7 +34,7 @@ from hostile import (
     frame_of,
     unlike,
 )
-from places import CHECKOUT
+from refused import is_explained
 
 WORDS = ("NULL", "null", "NaN", "nan", "None", "N/A", "n/a", "NA", "<NA>", "#N/A", r"\N", "#N/A N/A", "-1.#IND", "-nan")
 ANY_FRACTION = {"max_rejected_fraction": 1}
@@ -248,7 +247,16 @@ READ: list[tuple[Write, dict[str, dict[str, int]]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("write", "accounts"), READ, ids=[write.__name__ for write, _ in READ])
+ON_BOTH = (lines_of_exporters, separators_headers_and_compression)  # the values themselves: features/test_values.py
+
+
+@pytest.mark.parametrize(
+    ("write", "accounts"),
+    [
+        pytest.param(write, accounts, id=write.__name__, marks=[pytest.mark.engines] if write in ON_BOTH else [])
+        for write, accounts in READ
+    ],
+)
 def test_in_store_files_and_mappings_are_read_as_the_clean_ones(clean, folder, write, accounts):
     write(folder)
     code, said = folder.start("order_features", "--channel", "instore")
@@ -400,17 +408,11 @@ def test_repeated_files_that_the_config_allows(spark, folder):
     assert ("instore", "P9", 2) in [(row["channel"], row["item"], row["lines"]) for row in items]
 
 
-def entries() -> list[str]:
-    """The messages of docs/refused.md as regular expressions: capitals alone and config keys may be any words."""
-    rows = [line for line in (CHECKOUT / "docs/refused.md").read_text().splitlines() if line.startswith("| ")][1:]
-    return [re.sub(r"\b(?:[A-Z]|KEY)\b", ".+", re.escape(row.split("|")[1].strip())) for row in rows]
-
-
 def undocumented(said: str) -> list[str]:
     """The lines about a file that no entry of docs/refused.md explains."""
     lines = [line for line in said.splitlines() if line.startswith("  - /") or line.startswith("  - file:")]
     assert lines
-    return [line for line in lines if not any(re.search(entry, line) for entry in entries())]
+    return [line for line in lines if not is_explained(line)]
 
 
 @pytest.mark.parametrize(("write", "code", "words"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED])
@@ -431,7 +433,26 @@ UNREADABLE: list[tuple[str, Write, list[str]]] = [
      ["orders.csv", "instore.multi_line"]),
     ("a line break in quotes of the lines", lambda f: f.rewrite("instore/lines.csv", (",P2,1,1120.5", ',"P2\n",1,1120.5')),
      ["lines.csv", "instore.multi_line"]),
+    ("a comma without quotes", lambda f: f.rewrite("instore/orders.csv", ("50,,45,,", "50,,45,,,more")),
+     ["orders.csv", "1 row with more values than the header has columns"]),
+    ("a comma without quotes that shifts a date", lambda f: f.rewrite("instore/orders.csv", ("901,", "901,a,")),
+     ["orders.csv", "1 row with more values than the header has columns"]),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize("channel_file", ["instore/orders.csv", "instore/lines.csv", "maps/customers.csv"])
+def test_text_that_is_not_utf8_behind_the_first_mebibyte(folder, channel_file):
+    text = (folder.raw / channel_file).read_text()
+    header, *rows = text.splitlines()
+    empty = "," * header.count(",") + "\n"
+    rest = "\n".join([*rows[:-1], rows[-1].replace("7040", "70\u00e940")])
+    folder.write(
+        channel_file, f"{header}\n{empty * ((1 << 20) // len(empty) + 1)}".encode() + f"{rest}\n".encode("latin-1")
+    )
+    code, said = folder.start("order_features", "--channel", "instore")
+    assert code == 1 and channel_file in said and "text that is not UTF-8" in said and "save" in said.lower(), said
+    assert is_explained(said)
+    assert not (folder.out / "instore.parquet").exists()
 
 
 @pytest.mark.parametrize(("write", "words"), [case[1:] for case in UNREADABLE], ids=[case[0] for case in UNREADABLE])
@@ -439,7 +460,7 @@ def test_columns_that_cannot_be_read_are_refused_with_the_key_that_reads_them(fo
     write(folder)
     code, said = folder.start("order_features", "--channel", "instore")
     assert (code, [word for word in words if word not in said]) == (1, []), said
-    assert any(re.search(entry, said) for entry in entries())
+    assert is_explained(said)
     assert "nothing was published" in said and not (folder.out / "instore.parquet").exists()
     assert "0000000007" not in said and "12345" not in said
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from refused import entries, examples, is_explained
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 
@@ -58,3 +60,9 @@ def test_every_page_is_at_most_two_links_from_the_readme() -> None:
 def test_every_job_is_in_the_readme() -> None:
     text = PAGES[0].read_text()
     assert [job.name for job in sorted((CHECKOUT / "jobs").glob("*.py")) if f"jobs/{job.name}" not in text] == []
+
+
+def test_every_message_about_a_file_has_an_example_that_was_printed() -> None:
+    lines = examples()
+    assert [text for text, entry in entries().items() if not any(entry.search(line) for line in lines)] == []
+    assert [line for line in lines if not is_explained(line)] == []

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -99,6 +100,29 @@ def test_every_damaged_file_is_named_with_all_other_problems(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("a.csv", b"PK\x03\x04\x14\x00", "cannot be read as CSV: it is an Excel workbook or a ZIP archive; export it as CSV"),
+        ("a.csv", b"\xd0\xcf\x11\xe0\xa1", "it is an Excel workbook; export it as CSV"),
+        ("a.csv", b"PAR1\x15\x04", "it is a Parquet file; let its name end with .parquet"),
+        ("a.csv", gzip.compress(b"order_id\n1\n"), "it is compressed; let its name end with .csv.gz"),
+        ("a.csv.gz", b"order_id\n1\n", "its name ends with .gz, but it is not compressed; copy the file again"),
+        ("a.csv.gz", gzip.compress(b"order_id\n1\n")[:-9], "the compressed data is cut off; copy the file again"),
+        ("a.parquet", b"order_id\n1\n", "cannot be read as Parquet: .*; copy the file again"),
+    ],
+)  # fmt: skip
+def test_a_file_of_another_format_is_called_that(tmp_path, name, data, message):
+    (tmp_path / name).write_bytes(data)
+    assert re.search(f"{tmp_path}/{name}: .*{message}", refusal((ORDER_QUERIES, tmp_path)))
+
+
+def test_times_where_numbers_belong(tmp_path):
+    times = pa.array([1], pa.timestamp("ns"))
+    pq.write_table(pa.table({"order_id": times}), tmp_path / "a.parquet")
+    assert "column 'order_id' is timestamp, which cannot be read as" in refusal((ORDER_QUERIES, tmp_path))
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("MDS ID,DSR Code\n1.0,'0042\n", [["1", "0042"]]),
@@ -118,7 +142,7 @@ def test_a_small_file_as_spreadsheets_write_it(tmp_path, text, expected, encodin
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("MDS ID,DSR Code\n1,2\n3,4,5\n", "line 3 has 3 values, but the header has 2 columns"),
+        ("MDS ID,DSR Code\n1,2\n3,4,5\n", "line 3 has 3 values, but the header has 2 columns; quote"),
         ('MDS ID,DSR Code\n1,2\n3,"4\n5,6\n7,"8"\n', "line 3, column 'DSR Code': a quote is not closed"),
         ('MDS ID,DSR Code,Name\n1,2,x\n3,4,"open\n', "line 3: a quote is not closed"),
         ('MDS ID,DSR Code,Name\n1,2,"Main\n3,4,Side\n5,6,"x"\n', "line 2, column 'Name': a quote is not closed"),

@@ -1,19 +1,17 @@
 """What is in the raw files and tables, found before any job starts: paths, columns, physical types."""
 
-import csv
-import zlib
+import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from blitz import storage
 from blitz.errors import InputError, StorageError, by_reason
 from blitz.raw import folders
 from blitz.raw.catalog_tables import table_group
-from blitz.raw.headers import csv_header, is_csv, match_columns
+from blitz.raw.headers import DAMAGED, csv_header, is_csv, match_columns, unreadable
 from blitz.raw.parquet_schema import parquet_columns
 from blitz.raw.specs import Kind, TableSpec
 from blitz.raw.tables import PLAIN, FileGroup, RawColumn, RawTable, ReadOptions, grouped
@@ -33,8 +31,6 @@ ALLOWED = {
     Kind.LOCAL: _TIMES,
     Kind.AS_IS: _NUMERIC | _TIMES | {"boolean"},
 }
-# What a damaged file, or one that is not what its name says, raises: pyarrow's own errors are of several classes.
-_DAMAGED = (pa.ArrowException, OSError, EOFError, UnicodeError, csv.Error, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -177,9 +173,8 @@ def _shape(path: str, source: Source) -> _Shape | str:
         return _keep_needed(path, source, group, not header.is_all)
     except InputError as error:
         return str(error)
-    except _DAMAGED as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
-        return f"{path}: cannot be read as {'CSV' if is_csv(path) else 'Parquet'}: {reason}"
+    except DAMAGED as error:
+        return unreadable(path, error)
 
 
 def _keep_needed(path: str, source: Source, group: FileGroup, has_rows: bool) -> _Shape | str:
@@ -191,12 +186,13 @@ def _keep_needed(path: str, source: Source, group: FileGroup, has_rows: bool) ->
     for wanted in source.spec.fields:
         if wanted.name not in places:
             continue
-        column = available[places[wanted.name]]
+        column = _of_partition(available[places[wanted.name]], wanted.kind)
         twins = [name for name in names if name != column.name and name.lower() == column.name.lower()]
         if twins and group.format == "parquet":  # CSV columns go by place
             wrong.append(f"columns {column.name!r} and {twins[0]!r} differ in case alone: Spark cannot tell them apart")
         if column.physical not in ALLOWED[wanted.kind]:
-            wrong.append(f"column {wanted.name!r} is {column.ddl}, which cannot be read as {wanted.kind.value}")
+            kind = "timestamp" if column.physical.startswith("nanos") else column.ddl
+            wrong.append(f"column {wanted.name!r} is {kind}, which cannot be read as {wanted.kind.value}")
         needed.append(
             replace(
                 column, name=wanted.name, source=column.source or (None if column.name == wanted.name else column.name)
@@ -205,6 +201,14 @@ def _keep_needed(path: str, source: Source, group: FileGroup, has_rows: bool) ->
     if wrong:
         return f"{path} ({source.spec.name}): " + "; ".join(wrong)
     return _Shape(replace(group, columns=tuple(needed)), has_rows)
+
+
+def _of_partition(column: RawColumn, kind: Kind) -> RawColumn:
+    """The column, an integer where a path gives a whole number to a column that has the type of its files: as Spark and
+    pyarrow read ``status_id=4/``."""
+    if kind is Kind.AS_IS and re.fullmatch("-?(?:0|[1-9][0-9]{0,17})", column.constant or ""):
+        return replace(column, physical="integer", ddl="bigint")
+    return column
 
 
 def _constant(name: str, value: str | None) -> RawColumn:

@@ -6,14 +6,19 @@ The encoding and the separator are recognised by the header; everything else abo
 import codecs
 import csv
 import difflib
+import gzip
 import io
 import zlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import pyarrow as pa
+
 from blitz import storage
 from blitz.raw.values import clean_text, strip
 
+# What a damaged file, or one that is not what its name says, raises: pyarrow's own errors are of several classes.
+DAMAGED = (pa.ArrowException, OSError, EOFError, UnicodeError, csv.Error, zlib.error)
 HEADER_BYTES = 1 << 20  # a first line longer than this is not a header
 SEPARATORS = (",", ";", "\t", "|")
 _WIDE = {
@@ -21,6 +26,13 @@ _WIDE = {
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
+}
+_GZIP = b"\x1f\x8b"
+_OTHER_FORMATS = {
+    b"PK\x03\x04": "an Excel workbook or a ZIP archive; export it as CSV",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook; export it as CSV",
+    b"PAR1\x15": "a Parquet file; let its name end with .parquet",
+    _GZIP: "compressed; let its name end with .csv.gz",
 }
 
 
@@ -39,20 +51,29 @@ def is_csv(path: str) -> bool:
     return path.lower().endswith((".csv", ".csv.gz", ".txt"))
 
 
+def unreadable(path: str, error: Exception) -> str:
+    """The message about a file whose reading ended with one of DAMAGED."""
+    reason = (str(error) or type(error).__name__).splitlines()[0][:200].rstrip(".")
+    way_out = "" if isinstance(error, UnicodeError) else "; copy the file again"  # that of an encoding is in the reason
+    return f"{path}: cannot be read as {'CSV' if is_csv(path) else 'Parquet'}: {reason}{way_out}"
+
+
 def csv_header(path: str, wanted: Collection[str], allow_wide: bool = False) -> Header | None:
     """The first line that has a value, split by the separator that gives most of the ``wanted`` names.
 
-    Returns None for a file without such a line: it is empty. Raises UnicodeError naming an encoding other than UTF-8;
-    with ``allow_wide``, UTF-16 and UTF-32 with a byte order mark are read. Raises EOFError for a short file whose
-    compressed data is cut off, zlib.error for one that is not compressed.
+    Returns None for a file without such a line: it is empty. Raises one of DAMAGED: UnicodeError naming
+    an encoding other than UTF-8 (with ``allow_wide``, UTF-16 and UTF-32 with a byte order mark are read) or another
+    format, EOFError for a short file whose compressed data is cut off.
     """
     head = storage.read_bytes(path, limit=HEADER_BYTES)
     is_complete = len(head) < HEADER_BYTES
     if path.lower().endswith(".gz"):
+        if head and not head.startswith(_GZIP):
+            raise gzip.BadGzipFile("its name ends with .gz, but it is not compressed")
         unzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
         head = unzip.decompress(head, HEADER_BYTES)
         if is_complete and not unzip.eof and not unzip.unconsumed_tail:
-            raise EOFError("the compressed data is cut off; copy the file again")
+            raise EOFError("the compressed data is cut off")
         is_complete = False
     wide = next((name for mark, name in _WIDE.items() if head.startswith(mark)), None)
     if wide and not allow_wide:
@@ -62,6 +83,8 @@ def csv_header(path: str, wanted: Collection[str], allow_wide: bool = False) -> 
 
 def decoded(data: bytes, is_complete: bool = True) -> str:
     """The text of a file's bytes, as UTF-8 or by its byte order mark. Raises UnicodeError saying what they are."""
+    if other := next((what for mark, what in _OTHER_FORMATS.items() if data.startswith(mark)), None):
+        raise UnicodeError(f"it is {other}")
     wide = next((name for mark, name in _WIDE.items() if data.startswith(mark)), None)
     try:
         return codecs.getincrementaldecoder(wide or "utf-8-sig")().decode(data, final=is_complete)

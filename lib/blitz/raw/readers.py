@@ -43,7 +43,7 @@ def raw_cells(spark: SparkSession, group: FileGroup, file: FileColumn | None = N
 def cell_of(column: RawColumn) -> Column:
     """The raw value of a column of ``raw_cells``."""
     if column.constant is not None:
-        return F.lit(column.constant)
+        return F.lit(column.constant).cast(column.ddl)
     if column.physical == "null":  # a column of nulls that the writer gave no type
         return F.lit(None).cast("string")
     return quoted_col(column.cell)

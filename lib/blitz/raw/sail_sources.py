@@ -128,7 +128,9 @@ class _CsvReader(DataSourceReader):
         try:
             yield from self._read(*partition.value)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise OSError(f"{partition.value[0]}: {error}; copy the file again") from error
+            raise OSError(
+                f"{partition.value[0]}: the compressed data is cut off or damaged; copy the file again"
+            ) from error
         except UnicodeDecodeError as error:
             raise OSError(
                 f"{partition.value[0]}: has text that is not UTF-8 (likely Windows-1252 or Latin-1); save it as UTF-8"

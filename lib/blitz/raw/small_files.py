@@ -7,12 +7,10 @@ section 9): a line with a value too many, a quote that does not end and a code t
 import csv
 import gzip
 import io
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
@@ -20,7 +18,7 @@ from blitz import storage
 from blitz.errors import InputError
 from blitz.raw import values
 from blitz.raw.catalog_tables import text_rows
-from blitz.raw.headers import Header, decoded, header_of, is_csv, match_columns
+from blitz.raw.headers import DAMAGED, Header, decoded, header_of, is_csv, match_columns, unreadable
 from blitz.raw.specs import Field, Kind, TableSpec
 from blitz.raw.tables import FileGroup, RawTable
 
@@ -71,10 +69,8 @@ def _read(path: str, spec: TableSpec) -> list[list[object]]:
         rows = [_typed(line, spec.fields, problems) for line in lines]
     except _FileError as error:
         raise InputError(f"{path} ({spec.name}): {error}") from error
-    except (pa.ArrowException, UnicodeError, csv.Error, zlib.error, EOFError, OSError) as error:
-        kind = "CSV" if is_csv(path) else "Parquet"
-        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
-        raise InputError(f"{path}: cannot be read as {kind}: {reason}; write it again, in UTF-8") from error
+    except DAMAGED as error:
+        raise InputError(unreadable(path, error)) from error
     _raise_if_any(problems, path, spec)
     return rows
 
@@ -143,7 +139,10 @@ def _csv_lines(path: str, wanted: Sequence[str]) -> Iterator[_Line]:
             continue
         _check_swallowed(line, header)
         if any(values.clean_text(cell) for cell in line.cells[width:]):
-            raise csv.Error(f"line {line.number} has {len(line.cells)} values, but the header has {width} columns")
+            raise _FileError(
+                f"line {line.number} has {len(line.cells)} values, but the header has {width} columns; "
+                "quote the values that have a separator"
+            )
         yield replace(line, cells=[line.cells[at] if at < len(line.cells) else None for at in places])
 
 
@@ -155,7 +154,7 @@ def _places(wanted: Sequence[str], names: Sequence[str]) -> list[int]:
 
 
 def _records(text: str, header: Header) -> Iterator[_Line]:
-    """The records that have a value. Raises csv.Error for a quote that never ends."""
+    """The records that have a value. Raises _FileError for a quote that never ends."""
     source = io.StringIO(text, newline="")
     rows = csv.reader(source, delimiter=header.separator)
     csv.field_size_limit(max(csv.field_size_limit(), len(text)))
@@ -169,14 +168,14 @@ def _records(text: str, header: Header) -> Iterator[_Line]:
 
 
 def _check_end(text: str, lines: int, header: Header) -> None:
-    """Raise csv.Error where the last record is open: Python's reader ends it with the file and says nothing."""
+    """Raise _FileError where the last record is open: Python's reader ends it with the file and says nothing."""
     probe = "blitz end of file"
     rows = csv.reader(io.StringIO(text.rstrip("\r\n") + "\n" + probe + "\n", newline=""), delimiter=header.separator)
     at = 0
     for row in rows:
         begin, at, last = at + 1, rows.line_num, row
     if last != [probe]:
-        raise csv.Error(f"line {begin}: a quote is not closed")
+        raise _FileError(f"line {begin}: a quote is not closed")
 
 
 def _is_header(line: _Line, header: Header) -> bool:
@@ -185,10 +184,10 @@ def _is_header(line: _Line, header: Header) -> bool:
 
 
 def _check_swallowed(line: _Line, header: Header) -> None:
-    """Raise csv.Error where a cell holds what looks like further records."""
+    """Raise _FileError where a cell holds what looks like further records."""
     if line.lines == 1:
         return
     for name, cell in zip(header.names, line.cells, strict=False):
         inner = (cell or "").splitlines()[1:]
         if any(part.count(header.separator) >= len(header.names) - 1 for part in inner):
-            raise csv.Error(f"line {line.number}, column {name!r}: a quote is not closed and swallows the next lines")
+            raise _FileError(f"line {line.number}, column {name!r}: a quote is not closed and swallows the next lines")
