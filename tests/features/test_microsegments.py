@@ -120,6 +120,29 @@ def test_plans_capping_renames_and_nulls(spark, tmp_path, table):
         )
 
 
+@pytest.mark.engines
+def test_models_as_public_code_makes_them_score_as_scikit_learn_does(spark, tmp_path, table):
+    """A number of clusters from argmax, numpy booleans, frames of other columns, and models that give frames."""
+    frame, segments = table
+    rows = pd.DataFrame(np.random.default_rng(3).gamma(2.0, 3.0, (300, 4)), columns=["x0", "x1", "x2", "x3"])
+    scalers = [StandardScaler(with_mean=np.bool_(False)), StandardScaler().set_output(transform="pandas")]
+    chosen = frame[segments == "Seg1_5_5"]
+    matrix = (
+        chosen[[B, A, "channel_count", "ownapp_order_count"]].astype("float64").fillna(0).set_axis(rows.columns, axis=1)
+    )
+    models, expected = {}, {}
+    for key, scaler in zip(("segment_a_model", "segment_b_model"), scalers, strict=True):
+        kmeans = KMeans(np.argmax([0.1, 0.2, 0.3, 0.9]) + 1, n_init=2, random_state=1).fit(scaler.fit_transform(rows))
+        models[key] = {"kmeans": kmeans, "scaler": scaler, "features": [np.str_(name) for name in FEATURES]}
+        clusters = kmeans.predict(scaler.transform(matrix))
+        expected[key] = dict(zip(chosen["algonomy_id"], map(str, clusters), strict=True))
+    plan = [{"name": key, "source_segments": ["Seg1_5_5"], "model_key": key} for key in models]
+    SegmentRunner(body(tmp_path, plan, models), spark).run_microsegments_from_config()
+    stored = pd.read_parquet(tmp_path / "micro.par")
+    found = {name: dict(zip(g["algonomy_id"], g["microcluster"], strict=True)) for name, g in stored.groupby("Segment")}
+    assert found == expected
+
+
 def test_cap_segments_and_quantiles_come_from_the_config(spark, tmp_path, table):
     frame, segments = table
     payload = model(1)
