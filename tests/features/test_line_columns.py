@@ -4,7 +4,7 @@ import pytest
 from chispa import assert_df_equality
 from pyspark.sql import functions as F
 
-from blitz.features.lines import bit, line_features, narrow_lines, per_order, price_bits, with_grants
+from blitz.features.lines import bit, line_features, narrow_lines, price_bits, with_grants
 from blitz.raw.channels import CHANNELS
 
 OWNAPP = CHANNELS["ownapp"]
@@ -13,8 +13,10 @@ LINES = (
     "sales_id bigint, item_id_id bigint, quantity double, original_price double, "
     "promo_item boolean, is_customized boolean, is_veg boolean"
 )
-CATEGORIES = "item bigint, is_excluded boolean, mask_0 bigint"
-CHOICES = "item bigint, choices array<bigint>, allowed array<double>"
+ITEMS = (
+    "item bigint, is_excluded boolean, mask_0 bigint, choice_number int, choices array<int>, allowed array<double>, "
+    "places array<int>"
+)
 
 
 @pytest.mark.parametrize(
@@ -67,17 +69,20 @@ def test_a_header_grants_its_choices_unless_it_is_promo(spark):
         ],
         LINES,
     )
-    choices = spark.createDataFrame([(501, [601, 602], [1.0, 0.5])], CHOICES)
-    found = with_grants(narrow_lines(lines, OWNAPP, BINS), choices)
+    items = spark.createDataFrame(
+        [(501, True, 5, 2, [0, 1], [1.0, 0.5], [0, 1, 2]), (601, False, 8, 0, None, None, None)], ITEMS
+    )
+    found = with_grants(narrow_lines(lines, OWNAPP, BINS), items, masks=1)
     expected = spark.createDataFrame(
         [
-            (1, 501, None, True, False, 1.0),
-            (1, 601, 1.0, False, False, 0.0),
-            (1, 602, 0.5, False, False, 0.0),
-            (2, 501, None, True, True, 0.0),
-            (3, None, None, True, False, 4.0),
+            (1, 2, None, True, False, 1.0, True, 5),
+            (1, 0, 1.0, False, False, 0.0, None, 0),
+            (1, 1, 0.5, False, False, 0.0, None, 0),
+            (2, 2, None, True, True, 0.0, True, 5),
+            (3, None, None, True, False, 4.0, None, 0),
         ],
-        "order_key bigint, item bigint, allowed double, is_line boolean, is_promo boolean, quantity double",
+        "order_key bigint, choice_number int, allowed double, is_line boolean, is_promo boolean, quantity double, "
+        "is_excluded boolean, mask_0 bigint",
     )
     assert_df_equality(found.select(expected.columns), expected, ignore_nullable=True, ignore_row_order=True)
 
@@ -111,13 +116,29 @@ def test_line_features_count_each_line_under_its_first_reason(spark):
             # order 5: quantity 0 of a choice item is within what the header allows
             (5, 501, 1.0, 40.0, False, None, None),
             (5, 502, 0.0, 10.0, False, None, None),
+            # order 6: a choice item without a category, within what one of two headers allows
+            (6, 501, 1.0, 40.0, False, None, None),
+            (6, 598, 2.0, 10.0, False, None, None),
+            # order 7: the same item without a header is unmapped; an excluded one
+            (7, 598, 2.0, 10.0, False, None, None),
+            (7, 505, 1.0, 10.0, False, None, None),
+            # order 8: an item with promo lines alone gives no category
+            (8, 501, 1.0, 40.0, True, True, False),
+            (8, 501, 2.0, 40.0, True, None, True),
             # lines whose order is not known
             (None, 501, 1.0, 40.0, False, None, None),
         ],
         LINES,
     )
-    choices = spark.createDataFrame([(501, [502], [2.0])], CHOICES)
-    categories = spark.createDataFrame([(501, False, 1), (502, False, 2), (505, True, 4)], CATEGORIES)
+    items = spark.createDataFrame(
+        [
+            (501, False, 1, None, [0, 1], [2.0, 2.0], [0, 1, 2]),
+            (502, False, 2, 0, None, None, None),
+            (505, True, 4, None, None, None, None),
+            (598, None, 0, 1, None, None, None),
+        ],
+        ITEMS,
+    )
     expected = spark.createDataFrame(
         [
             (1, 5, 0, 2, 1, 1, 1, 13.0, 0.0, 1, 0, 3, 2, 1),
@@ -125,23 +146,15 @@ def test_line_features_count_each_line_under_its_first_reason(spark):
             (3, 1, 0, 0, 0, 0, 1, 0.0, 0.0, None, None, None, 0, 2),
             (4, 3, 1, 0, 1, 0, 1, 2.0, 1.0, 0, 0, 0, 1, 2),
             (5, 2, 0, 1, 0, 0, 1, 1.0, 0.0, None, None, None, 2, 1),
+            (6, 2, 0, 1, 0, 0, 1, 3.0, 0.0, None, None, None, 2, 1),
+            (7, 2, 0, 0, 1, 1, 0, 3.0, 0.0, None, None, None, 0, 0),
+            (8, 2, 2, 0, 0, 0, 0, 3.0, 3.0, 1, 0, 1, 0, 0),
             (None, 1, 0, 0, 0, 0, 1, 1.0, 0.0, None, None, None, 2, 1),
         ],
         RESULT,
     )
-    found = line_features(lines, OWNAPP, BINS, choices, categories, masks=1)
+    found = line_features(lines, OWNAPP, BINS, items, masks=1)
     assert_df_equality(found, expected, ignore_nullable=True, ignore_row_order=True)
-
-
-def test_an_item_with_promo_lines_alone_gives_no_category(spark):
-    items = spark.createDataFrame(
-        [(1, 501, 2, 2, 0.0, 3.0, 1, 0, 1, 0, None)],
-        "order_key bigint, item bigint, lines bigint, promo_lines bigint, plain_quantity double, "
-        "promo_quantity double, customized int, veg_min int, veg_sum bigint, price_bits bigint, allowed double",
-    )
-    categories = spark.createDataFrame([(501, False, 5)], CATEGORIES)
-    expected = spark.createDataFrame([(1, 2, 2, 0, 0, 0, 0, 3.0, 3.0, 1, 0, 1, 0, 0)], RESULT)
-    assert_df_equality(per_order(items, categories, masks=1), expected, ignore_nullable=True)
 
 
 def test_bit_is_0_for_a_null_mask(spark):

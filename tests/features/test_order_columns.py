@@ -174,11 +174,10 @@ def tables(spark, orders, lines):
             "store bigint, store_type string, store_generator_new string, store_geographical_city string, "
             "store_key_city string",
         ),
-        choices=spark.createDataFrame(
-            [(501, [502], [1.0])], "item bigint, choices array<bigint>, allowed array<double>"
-        ),
-        categories=spark.createDataFrame(
-            [(501, False, 0b101), (502, False, 0b010)], "item bigint, is_excluded boolean, mask_0 bigint"
+        items=spark.createDataFrame(
+            [(501, False, 0b101, None, [0], [1.0], [0, 1]), (502, False, 0b010, 0, None, None, None)],
+            "item bigint, is_excluded boolean, mask_0 bigint, choice_number int, choices array<int>, "
+            "allowed array<double>, places array<int>",
         ),
         menu=MENU,
     )

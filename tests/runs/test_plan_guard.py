@@ -67,7 +67,7 @@ def _flat(plan: dict[str, Any] | None) -> dict[str, int]:
 
 def test_no_exchange_and_no_scan_was_added_unnoticed(written):
     if os.environ.get(ACCEPT):
-        EXPECTED.write_text(json.dumps(written, indent=2) + "\n")
+        EXPECTED.write_text(json.dumps(written, indent=2, sort_keys=True) + "\n")
     found = changes(json.loads(EXPECTED.read_text()), written)
     assert not found, (
         "the plans of the run have changed:\n  "

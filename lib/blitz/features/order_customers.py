@@ -10,6 +10,7 @@ from blitz.raw.channels import CHANNELS, Channel, instore_key
 from blitz.raw.specs import REASON
 from blitz.raw.suppression import IS_ERASED
 from blitz.spark.columns import to_bigint
+from blitz.spark.partitions import partitioned_by
 
 
 def mapping_columns() -> list[Column]:
@@ -78,10 +79,9 @@ def customer_keys(keyed: DataFrame, erased: DataFrame | None = None) -> DataFram
     Returns ``order_key``, ``algonomy_id``, ``is_conflict``, ``is_erased``; ``algonomy_id`` and ``is_conflict`` are
     null where no row of the key names a customer.
     """
+    # The least of texts is found by sorting, and the join sorts by this key anyway: shuffled first, it is one sort.
     known = (
-        keyed.where(F.col("order_key").isNotNull())
-        # The least of texts is found by sorting, and the join sorts by this key anyway: shuffled first, it is one sort.
-        .repartition("order_key")
+        partitioned_by(keyed.where(F.col("order_key").isNotNull()), "order_key")
         .groupBy("order_key")
         .agg(F.min("customer").alias("algonomy_id"), F.max("customer").alias("largest"))
         .select("order_key", "algonomy_id", (F.col("algonomy_id") != F.col("largest")).alias("is_conflict"))

@@ -56,8 +56,8 @@ class OrderTables:
     """The inputs of one channel's order features, as typed frames.
 
     ``lines``: typed, or already aggregated. ``customers``: per order ``order_key``, ``algonomy_id``, ``is_conflict``,
-    ``is_erased``, ``is_ownapp_user``; ``queries``: distinct ``order_key`` with a query, or None; ``stores``,
-    ``choices``, ``categories``: see mappings.py.
+    ``is_erased``, ``is_ownapp_user``; ``queries``: distinct ``order_key`` with a query, or None; ``stores`` and
+    ``items``: see mappings.py.
     """
 
     orders: DataFrame
@@ -65,8 +65,7 @@ class OrderTables:
     customers: OrderCustomers
     queries: DataFrame | None
     stores: DataFrame
-    choices: DataFrame
-    categories: DataFrame
+    items: DataFrame
     menu: Menu
 
 
@@ -179,7 +178,7 @@ def _counted(tables: OrderTables, channel: Channel, settings: OrderSettings, met
         metrics.add("lines", {READ: tables.lines.read, Reason.BAD_RECORD: tables.lines.bad_record})
         return tables.lines.per_order
     good = good_lines(tables.lines, metrics)
-    return line_features(good, channel, settings.price_bins, tables.choices, tables.categories, tables.menu.masks)
+    return line_features(good, channel, settings.price_bins, tables.items, tables.menu.masks)
 
 
 def good_lines(lines: DataFrame, metrics: RowMetrics) -> DataFrame:

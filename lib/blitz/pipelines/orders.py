@@ -25,7 +25,7 @@ from blitz.raw.channels import CHANNELS, USER_CHANNEL, Channel, channel_of
 from blitz.raw.cut_off import naming_cut_off_files
 from blitz.raw.erased_rows import ErasedOrders
 from blitz.raw.inputs import RawInputs, raw_inputs, read_options
-from blitz.raw.mappings import Mappings, category_table, choice_table, store_table
+from blitz.raw.mappings import Mappings, item_table, store_table
 from blitz.raw.rejections import damaged_files, rejections
 from blitz.raw.tables import RawTable
 from blitz.spark.session import configure
@@ -204,8 +204,7 @@ class OrderFeaturePipeline:
             customers=reader.customers(self.channel).among(users),
             queries=reader.queries(self.channel),
             stores=store_table(self.spark, mappings, self.channel),
-            choices=choice_table(self.spark, mappings, self.channel),
-            categories=category_table(self.spark, mappings, self.channel),
+            items=item_table(self.spark, mappings, self.channel),
             menu=mappings.menu,
         )
 

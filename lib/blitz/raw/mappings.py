@@ -89,41 +89,54 @@ def _menu(rows: pd.DataFrame) -> Menu:
     return Menu(tuple(Category(kind, name, bit) for bit, (kind, name) in enumerate(names)))
 
 
-def category_table(spark: SparkSession, mappings: Mappings, channel: Channel) -> DataFrame:
-    """One row per item code of the channel: ``item``, ``is_excluded``, and its category bits ``mask_0``, ``mask_1`` …
+def item_table(spark: SparkSession, mappings: Mappings, channel: Channel) -> DataFrame:
+    """One row per item code of the channel in the category file or the choice file.
 
-    Items without a driver category have no row: their lines are unmapped.
+    Returns ``item``; ``is_excluded``, null for an item without a driver category, whose lines are unmapped; its
+    category bits ``mask_0``, ``mask_1`` …; ``choice_number``, null for an item that no header allows as a choice. For a
+    header, else null: ``choices``, the numbers of the items that it allows; ``allowed``, how many pieces of each;
+    ``places``, the whole numbers from 0 to their count.
     """
+    masks, grants = _masks(mappings, channel), _grants(mappings, channel)
+    numbers = {item: at for at, item in enumerate(sorted({item for grant in grants.values() for item in grant}))}
+    table = []
+    for item in sorted({*masks, *grants, *numbers}):
+        is_excluded, *bits = masks.get(item, (None, *[0] * mappings.menu.masks))
+        grant = grants.get(item)
+        choices = [numbers[choice] for choice in grant] if grant else None
+        allowed = list(grant.values()) if grant else None
+        places = list(range(len(grant) + 1)) if grant else None
+        table.append((item, is_excluded, *bits, numbers.get(item), choices, allowed, places))
+    types = {"item": "string", "is_excluded": "boolean"} | dict.fromkeys(mask_names(mappings.menu.masks), "bigint")
+    types |= {"choice_number": "int", "choices": "array<int>", "allowed": "array<double>", "places": "array<int>"}
+    rows = _local_table(spark, table, types)
+    return rows if channel.codes_are_text else rows.withColumn("item", rows["item"].cast("bigint"))
+
+
+def _masks(mappings: Mappings, channel: Channel) -> dict[str, tuple[int | bool, ...]]:
+    """Per item with a driver category: whether it is excluded, and its category bits."""
     rows, _ = _first_per_key(_categories_by(mappings.categories, channel.item), channel.item)
     rows = rows[rows[_DRI].notna()]
     bits = {(category.kind, category.name): category.bit for category in mappings.menu.categories}
-    table = []
+    found = {}
     for code, dri, base in rows.itertuples(index=False):
         masks = [0] * mappings.menu.masks
         for bit in (bits.get(("dri", dri)), bits.get(("base", base))):
             if bit is not None:
                 masks[bit // BITS] |= 1 << (bit % BITS)
-        table.append((code, base == EXCLUDED_CATEGORY, *masks))
-    types = {"item": "string", "is_excluded": "boolean"} | dict.fromkeys(mask_names(mappings.menu.masks), "bigint")
-    return _with_item_type(_local_table(spark, table, types), channel)
+        found[code] = (base == EXCLUDED_CATEGORY, *masks)
+    return found
 
 
-def choice_table(spark: SparkSession, mappings: Mappings, channel: Channel) -> DataFrame:
-    """One row per header item: ``item``, and two arrays of equal length: ``choices``, the items that the header allows
-    as its choices, and ``allowed``, how many pieces of each."""
+def _grants(mappings: Mappings, channel: Channel) -> dict[str, dict[str, float]]:
+    """Per header the items that it allows as its choices, and how many pieces of each."""
     rows = mappings.choices[[channel.header, channel.choice, "Qty"]].dropna()
     rows = rows.assign(Qty=pd.to_numeric(rows["Qty"], errors="coerce")).dropna()
     most = rows.groupby([channel.header, channel.choice])["Qty"].max().reset_index()
-    grants: dict[str, tuple[list[str | int], list[float]]] = {}
+    grants: dict[str, dict[str, float]] = {}
     for header, choice, allowed in most.itertuples(index=False):
-        code = choice if channel.codes_are_text else int(choice)
-        if channel.codes_are_text or -(2**63) <= code < 2**63:  # no line has a code that is no bigint
-            choices, quantities = grants.setdefault(header, ([], []))
-            choices.append(code)
-            quantities.append(float(allowed))
-    code_type = "string" if channel.codes_are_text else "bigint"
-    types = {"item": "string", "choices": f"array<{code_type}>", "allowed": "array<double>"}
-    return _with_item_type(_local_table(spark, [(item, *both) for item, both in grants.items()], types), channel)
+        grants.setdefault(header, {})[choice] = float(allowed)
+    return grants
 
 
 def store_table(spark: SparkSession, mappings: Mappings, channel: Channel) -> DataFrame:
@@ -137,10 +150,6 @@ def store_table(spark: SparkSession, mappings: Mappings, channel: Channel) -> Da
     names = ["store_type", "store_generator_new", "store_geographical_city", "store_key_city"]
     table = _local_table(spark, rows, dict.fromkeys(["store", *names], "string"))
     return table if channel.codes_are_text else table.withColumn("store", table["store"].cast("bigint"))
-
-
-def _with_item_type(table: DataFrame, channel: Channel) -> DataFrame:
-    return table if channel.codes_are_text else table.withColumn("item", table["item"].cast("bigint"))
 
 
 def _local_table(spark: SparkSession, rows: list[tuple], types: dict[str, str]) -> DataFrame:  # type: ignore[type-arg]

@@ -15,7 +15,7 @@ from blitz.config import FeaturePipeline
 from blitz.raw.channels import CHANNELS
 from blitz.raw.files import Source, resolve
 from blitz.raw.inputs import menu_inputs, read_options
-from blitz.raw.mappings import category_table
+from blitz.raw.mappings import item_table
 from blitz.raw.specs import Field, Kind, TableSpec
 from blitz.raw.tables import RawTable
 from blitz.raw.typed_rows import read_table
@@ -45,14 +45,14 @@ def unmapped_items(spark: SparkSession, config: FeaturePipeline, most_bytes: int
         return {"bytes": size, "rows": None}
     mappings = menu_inputs(config, spark)
     frames = [
-        _of_channel(spark, name, table, category_table(spark, mappings, CHANNELS[name]), config.common.timezone)
+        _of_channel(spark, name, table, item_table(spark, mappings, CHANNELS[name]), config.common.timezone)
         for name, table in tables.items()
     ]
     rows = [row.asDict() for row in reduce(DataFrame.unionByName, frames).collect()]
     return {"bytes": size, "rows": sorted(rows, key=lambda row: (-row["lines"], row["channel"], row["item"] or ""))}
 
 
-def _of_channel(spark: SparkSession, name: str, table: RawTable, categories: DataFrame, timezone: str) -> DataFrame:
+def _of_channel(spark: SparkSession, name: str, table: RawTable, items: DataFrame, timezone: str) -> DataFrame:
     channel = CHANNELS[name]
     lines = read_table(spark, table, timezone)
     promo = F.coalesce(F.col("promo_item"), F.lit(False)) if channel.has_flags else F.lit(False)
@@ -60,7 +60,8 @@ def _of_channel(spark: SparkSession, name: str, table: RawTable, categories: Dat
         F.col(channel.item).alias("item"),
         (F.col("item_name") if channel.has_flags else F.lit(None).cast("string")).alias("name"),
     )
-    unmapped = plain.join(F.broadcast(categories), "item", "left_anti")
+    mapped = items.where(F.col("is_excluded").isNotNull())
+    unmapped = plain.join(F.broadcast(mapped), "item", "left_anti")
     counted = unmapped.groupBy("item").agg(F.max("name").alias("name"), F.count(F.lit(1)).alias("lines"))
     most = counted.orderBy(F.col("lines").desc(), "item").limit(MAX_ITEMS)
     return most.select(F.lit(name).alias("channel"), F.col("item").cast("string"), "name", "lines")

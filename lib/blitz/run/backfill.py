@@ -37,7 +37,7 @@ from blitz.raw.channels import Channel, channel_of
 from blitz.raw.customer_mapping import MAPPING, mapping_account, observe_mapping, with_mapping_reason
 from blitz.raw.cut_off import naming_cut_off_files
 from blitz.raw.inputs import RawInputs
-from blitz.raw.mappings import category_table, choice_table
+from blitz.raw.mappings import item_table
 from blitz.raw.suppression import IS_ERASED, Suppression
 from blitz.run.execute import run_steps
 from blitz.run.manifest import manifest, manifest_path, previous_steps, write_manifest
@@ -178,8 +178,7 @@ def stage(config: Config, spark: SparkSession, inputs: RawInputs, folder: str) -
             good_lines(lines, metrics),
             channel,
             order_settings(config.feature_pipeline).price_bins,
-            choice_table(spark, mappings, channel),
-            category_table(spark, mappings, channel),
+            item_table(spark, mappings, channel),
             mappings.menu.masks,
         )
         _staged(per_order, f"{place}/lines_per_order")
