@@ -15,12 +15,12 @@ from blitz.features.orders import (
     daypart,
     in_window,
     is_weekend,
-    local_time,
     order_accounts,
     order_features,
 )
 from blitz.raw.channels import CHANNELS
 from blitz.raw.menu import Category, Menu
+from blitz.spark.local_times import local_time
 
 INDIA = "Asia/Kolkata"
 OWNAPP = CHANNELS["ownapp"]

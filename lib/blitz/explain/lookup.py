@@ -20,7 +20,7 @@ from pyspark.sql import functions as F
 from blitz.accounts import Reason
 from blitz.config import Config, FeaturePipeline
 from blitz.errors import InputError
-from blitz.features.orders import in_window, local_time
+from blitz.features.orders import in_window
 from blitz.pipelines.context import read_published
 from blitz.pipelines.segmentation import SegmentRunner
 from blitz.publish.tables import output_exists
@@ -32,6 +32,7 @@ from blitz.segmentation.payload import Payload
 from blitz.segmentation.rules import RuleSet, about_segments, explain_rules
 from blitz.segmentation.segments import BAND_COLUMN, CATEGORY_COUNT, ID_COLUMN, MOST_ORDERS
 from blitz.spark.columns import quoted_col
+from blitz.spark.local_times import local_time
 from blitz.text import JsonObject
 
 Vector = NDArray[np.float64]

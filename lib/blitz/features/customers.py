@@ -14,10 +14,11 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from blitz.accounts import KEPT, READ, Account, Reason, RowMetrics, each_row
-from blitz.features.orders import DAYPARTS, bucket_column, daypart, in_window, is_weekend, local_time
+from blitz.features.orders import DAYPARTS, bucket_column, daypart, in_window, is_weekend
 from blitz.raw.channels import CHANNELS, USER_CHANNEL, Channel
 from blitz.raw.menu import BITS, Menu
 from blitz.spark.columns import balanced, names_where, quoted_col
+from blitz.spark.local_times import local_time
 
 SCOPES = ("omnichannel", USER_CHANNEL.name)
 # Every combination of dayparts, the single ones first.

@@ -19,6 +19,7 @@ from blitz.spark.columns import names_where
 from blitz.spark.dependent_columns import with_columns_of
 from blitz.spark.first_rows import first_rows
 from blitz.spark.late_columns import LateColumns
+from blitz.spark.local_times import local_time, utc_time
 
 DAYPARTS = ("Breakfast", "Lunch", "Evening", "Dinner", "Late Night")
 STORE_COLUMNS = ("store_type", "store_generator_new", "store_geographical_city", "store_key_city")
@@ -84,11 +85,6 @@ def daypart(local: Column) -> Column:
 def is_weekend(local: Column) -> Column:
     """1 on Saturday and Sunday of a local time, else 0."""
     return F.dayofweek(local).isin(1, 7).cast("int")
-
-
-def local_time(instant: Column, timezone: str) -> Column:
-    """The wall-clock time of a UTC instant, stored as if it were UTC."""
-    return F.from_utc_timestamp(instant, timezone)
 
 
 def in_window(local: Column, start: date, end: date) -> Column:
@@ -262,7 +258,7 @@ def _columns(channel: Channel, settings: OrderSettings, menu: Menu) -> list[Colu
     """The published columns of a channel."""
     own = {
         "BussTime": F.col(channel.time).cast("timestamp_ntz"),
-        "order_placed_datetime": F.to_utc_timestamp(F.col("order_local"), settings.timezone),
+        "order_placed_datetime": utc_time(F.col("order_local"), settings.timezone),
     }
     if channel.layout == "store":
         carried = [own.get(name, F.col(source)).alias(name) for name, source in _INSTORE_COLUMNS]

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from blitz.accounts import READ, REJECTED, Account, RowMetrics, by_reason, each_row
 from blitz.features.order_customers import mapping_key_name
-from blitz.features.orders import OrderSettings, in_window, local_time
+from blitz.features.orders import OrderSettings, in_window
 from blitz.publish.tables import read_output
 from blitz.raw import typed_rows as sources
 from blitz.raw.channels import Channel
@@ -22,6 +22,7 @@ from blitz.raw.tables import FileGroup, RawTable
 from blitz.refresh.mapping import MappingRows
 from blitz.refresh.plan import Changed, FileChanges
 from blitz.refresh.users import OwnAppUsers
+from blitz.spark.local_times import local_time
 from blitz.storage.frames import write_parquet
 
 CHANGED_KEY = "changed_key"

@@ -9,11 +9,11 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from blitz.features.days import DAYS, age_in_days, day_metrics, orders_per_day
-from blitz.features.orders import local_time
 from blitz.publish.months import publishing_months
 from blitz.publish.tables import Output
 from blitz.raw.channels import Channel
 from blitz.refresh.keys import CHANGED_KEY
+from blitz.spark.local_times import local_time
 from blitz.storage.frames import read_parquet
 
 

@@ -7,11 +7,12 @@ from typing import TypeAlias
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from blitz.features.orders import STORE_COLUMNS, local_time
+from blitz.features.orders import STORE_COLUMNS
 from blitz.raw.channels import CHANNELS
 from blitz.raw.menu import BITS, mask_name
 from blitz.segmentation.segments import BAND_COLUMN, ID_COLUMN
 from blitz.spark.columns import balanced, quoted_col
+from blitz.spark.local_times import local_time
 from blitz.text import JsonObject
 
 MEASURES = {  # customer features whose means the report shows
