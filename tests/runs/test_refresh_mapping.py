@@ -5,6 +5,7 @@ import gzip
 import os
 from collections import Counter
 from collections.abc import Iterable
+from datetime import date
 from pathlib import Path
 
 import pandas as pd
@@ -47,7 +48,8 @@ def keyed_by_hand(rows: Iterable[Row]) -> Keyed:
     for customer, invoice, day, store in rows:
         code = (invoice or "").removesuffix(".0")
         local = day[:10] if day and day[:2] == "20" else None
-        key = "\x1f".join(part for part in (code, store, local) if part)
+        days = str((date.fromisoformat(local) - date(1970, 1, 1)).days) if local else None
+        key = "\x1f".join(part for part in (code, store, days) if part)
         if customer and (local or not day) and (code.isdigit() or (local and store)):
             found.append((customer, int(code) if code.isdigit() else None, key))
     return Counter(found)

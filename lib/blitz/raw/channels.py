@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from blitz.raw.specs import APP_ITEMS, APP_ORDERS, INSTORE_ITEMS, INSTORE_ORDERS, TableSpec
 
 KEY_SEPARATOR = "\x1f"
+KEY_FORM = "invoice, store, days since 1970"  # of instore_key: refreshes keep such keys
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Channel:
     day_starts: int = 0
 
     def order_key(self) -> Column:
-        """The key of an order among the channel's orders (bigint ``id``, or invoice, store and local date as text)."""
+        """The key of an order among the channel's orders (bigint ``id``, or the text of ``instore_key``)."""
         return self._key(self.key_columns)
 
     def line_key(self) -> Column:
@@ -94,12 +95,13 @@ def business_time(local_time: Column, day_starts: int) -> Column:
 
 def instore_key(invoice: Column, store: Column, local_time: Column) -> Column:
     """Invoice, store and local date as one text. The invoice comes first: sorts compare the first bytes, and those of
-    the store are the same in many rows.
+    the store are the same in many rows. The date is its number of days since 1970, which Sail makes text of in a
+    seventh of the time of a date.
 
     Never null: a missing part is left out, and the result is the key of no order. Spark checks every key before a join
     for null, and would compute a nullable one a second time for that (benchmarks/RESULTS.md).
     """
-    return F.concat_ws(KEY_SEPARATOR, invoice, store, F.to_date(local_time).cast("string"))
+    return F.concat_ws(KEY_SEPARATOR, invoice, store, F.unix_date(F.to_date(local_time)).cast("string"))
 
 
 def _app(

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 import blitz
 from blitz import storage
+from blitz.raw.channels import KEY_FORM
 from blitz.raw.tables import RawTable
 from blitz.storage import FileInfo
 
@@ -154,7 +155,8 @@ def output_files(path: str) -> tuple[OutputFile, ...]:
 
 def typing_hash(table: RawTable, timezone: str, *more: str) -> str:
     """Return a hash of what the typed rows of raw files depend on apart from the files."""
-    return hashlib.sha256(repr((blitz.__version__, timezone, table.spec, table.options, *more)).encode()).hexdigest()
+    settings = (blitz.__version__, KEY_FORM, timezone, table.spec, table.options, *more)
+    return hashlib.sha256(repr(settings).encode()).hexdigest()
 
 
 def folder_name(folder: str) -> str:
