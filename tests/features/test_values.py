@@ -194,8 +194,9 @@ def test_the_key_of_a_bill_and_of_its_lines_has_the_business_day(spark):
             (channel.published_key_columns, channel.published_key()),
         )
     ]
-    days = ["2025-01-07", "2025-01-07", "2025-01-08", "2025-02-28"]
-    expected = [f"9{KEY_SEPARATOR}0042{KEY_SEPARATOR}{day}" for day in days]
+    days = [dt.date(2025, 1, 7), dt.date(2025, 1, 7), dt.date(2025, 1, 8), dt.date(2025, 2, 28)]
+    since = [(day - dt.date(1970, 1, 1)).days for day in days]
+    expected = [f"9{KEY_SEPARATOR}0042{KEY_SEPARATOR}{day}" for day in since]
     assert [[row["key"] for row in each] for each in keys] == [expected] * 3
 
 
