@@ -85,7 +85,7 @@ def test_every_damaged_file_is_named_with_all_other_problems(tmp_path):
     data = (tmp_path / "good.parquet").read_bytes()
     (tmp_path / "cut.parquet").write_bytes(data[:-20])
     (tmp_path / "text.parquet").write_text("order_id\n1\n")
-    (tmp_path / "broken.csv.gz").write_bytes(gzip.compress(b"order_id\n1\n")[5:])
+    (tmp_path / "broken.csv.gz").write_bytes(gzip.compress(b"order_id\n1\n", mtime=0)[5:])
     (tmp_path / "latin.csv").write_bytes(b"order_id,caf\xe9\n1,2\n")
     (tmp_path / "wide.csv").write_bytes("order_id\n1\n".encode("utf-16"))
     (tmp_path / "nobom.csv").write_bytes("order_id\n1\n".encode("utf-16-le"))
@@ -105,9 +105,9 @@ def test_every_damaged_file_is_named_with_all_other_problems(tmp_path):
         ("a.csv", b"PK\x03\x04\x14\x00", "cannot be read as CSV: it is an Excel workbook or a ZIP archive; export it as CSV"),
         ("a.csv", b"\xd0\xcf\x11\xe0\xa1", "it is an Excel workbook; export it as CSV"),
         ("a.csv", b"PAR1\x15\x04", "it is a Parquet file; let its name end with .parquet"),
-        ("a.csv", gzip.compress(b"order_id\n1\n"), "it is compressed; let its name end with .csv.gz"),
+        ("a.csv", gzip.compress(b"order_id\n1\n", mtime=0), "it is compressed; let its name end with .csv.gz"),
         ("a.csv.gz", b"order_id\n1\n", "its name ends with .gz, but it is not compressed; copy the file again"),
-        ("a.csv.gz", gzip.compress(b"order_id\n1\n")[:-9], "the compressed data is cut off; copy the file again"),
+        ("a.csv.gz", gzip.compress(b"order_id\n1\n", mtime=0)[:-9], "the compressed data is cut off; copy the file again"),
         ("a.parquet", b"order_id\n1\n", "cannot be read as Parquet: .*; copy the file again"),
     ],
 )  # fmt: skip
