@@ -9,12 +9,12 @@ PYTHON_IN_VENV := $(VENV)/bin/python
 # A run of under a minute ends before the second compiler pays: with the first alone 66 to 44 processor seconds.
 SHORT_RUN := -XX:+UseParallelGC -XX:TieredStopAtLevel=1
 PYTEST := $(PYTHON_IN_VENV) -m pytest -q --durations=10
-# Two processes, each with files of its own: most tests wait for one core.
-PARALLEL := -n 2 --dist loadfile
+# Two processes, each with files of its own; tests/conftest.py groups and orders them.
+PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
 # COVERAGE=yes adds what a lane covers to what the lanes before it covered; make coverage reports it.
 COVER := $(if $(COVERAGE),--cov --cov-append --cov-report= --cov-fail-under=0)
 
-.PHONY: help setup java run sample test test-unit test-sail test-spark coverage browser test-slow test-matrix lint format docs bench bench-load bench-segments bench-refresh dist clean lock
+.PHONY: help setup java run sample test test-unit test-sail test-spark coverage browser test-slow test-matrix test-35 test-connect lint format docs bench bench-load bench-segments bench-refresh dist clean lock
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -48,7 +48,7 @@ test-sail: setup java browser ## the other lanes on Sail, without what needs Spa
 	BLITZ_TEST_ENGINE=sail $(PYTEST) $(PARALLEL) $(COVER) -m "not slow and not spark" tests/features tests/runs tests/crash
 
 test-spark: setup java ## on Spark: what needs it, and what must be equal on both engines
-	$(PYTEST) $(COVER) -m "not slow and (spark or engines)" tests/features tests/runs tests/crash
+	$(PYTEST) $(PARALLEL) $(COVER) -m "not slow and (spark or engines)" tests/features tests/runs tests/crash
 
 coverage: setup ## the branch coverage of lanes that ran with COVERAGE=yes; fails below the floor in pyproject.toml
 	$(PYTHON_IN_VENV) -m coverage report
@@ -57,12 +57,16 @@ browser: ## Chromium for the report's test, where there is none
 	@scripts/browser.sh
 
 test-slow: setup java ## the long tests: kills, S3, Delta, load
-	$(PYTEST) $(PARALLEL) -m slow
+	$(PYTEST) $(PARALLEL) -m slow tests/runs tests/crash
 
 test-matrix: ## the whole-run test on Spark 3.5 and on Spark Connect, a refresh and tables of catalogs on 3.5
 	@$(MAKE) --no-print-directory setup java SPARK=3.5
-	.venv-spark35/bin/python -m pytest -q --durations=10 tests/runs/test_whole_run.py tests/runs/test_refresh.py -k "test_whole_run or copied_once"
-	.venv-spark35/bin/python -m pytest -q tests/crash/test_run_on_catalogs.py
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync test-35 test-connect
+
+test-35: setup java
+	.venv-spark35/bin/python -m pytest -q --durations=10 tests/crash/test_run_on_catalogs.py tests/runs/test_whole_run.py tests/runs/test_refresh.py -k "test_runs_on_tables or test_whole_run or copied_once"
+
+test-connect: setup java
 	SPARK_REMOTE="local[2]" $(PYTEST) tests/runs/test_whole_run.py
 
 lint: setup ## formatting, lint, types, import arrows

@@ -7,6 +7,7 @@ tests are the same.
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,42 @@ from typing import Any
 import pytest
 
 import plans
+from job_runs import JVM, QUICK
 from places import CHECKOUT, ORDERS
+
+# By processor seconds. Tests of several processes begin with these, so that none is left when all others are done.
+LONGEST = (
+    "test_run_on_catalogs.py",
+    "test_engines_agree.py",
+    "test_rough_run.py",
+    "test_run_killed.py",
+    "test_run_on_s3.py",
+    "test_publish_jars.py",
+    "test_catalogs.py",
+    "test_dist.py",
+    "test_catalog_kill.py",
+    "test_databricks_tasks.py",
+    "test_gates.py",
+    "test_refresh.py",
+)
+ON_SAIL = os.environ.get("BLITZ_TEST_ENGINE") == "sail"
 
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs Spark's JVM where the session is of Sail or of Spark Connect."""
+    """Group the tests, the longest first; skip what needs Spark's JVM on Sail and on Spark Connect.
+
+    Each file is a group, for one process; on Spark all files that use the run of the sample are one, so that it runs once.
+    """
+    sharing = set() if ON_SAIL else {item.path for item in items if "whole_run" in getattr(item, "fixturenames", ())}
+    groups = {item: "sample" if item.path in sharing else item.path.name for item in items}
+    sizes = Counter(groups.values())
+    rank = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (rank.get(groups[item], len(LONGEST)), -sizes[groups[item]], groups[item]))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(groups[item]))
     if os.environ.get("BLITZ_TEST_ENGINE", "spark") == "spark" and "SPARK_REMOTE" not in os.environ:
         return
     for item in items:
@@ -44,7 +74,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
     from blitz.spark.engine import Engine
     from blitz.spark.session import configure, open_session, ship_package
 
-    if os.environ.get("BLITZ_TEST_ENGINE") == "sail":
+    if ON_SAIL:
         opened = open_session("blitz tests", {}, engine=Engine("sail"))
         yield opened.spark
         opened.stop()
@@ -58,6 +88,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
     else:
         builder = builder.config("spark.sql.warehouse.dir", str(tmp_path_factory.mktemp("warehouse")))
         builder = builder.config("spark.driver.memory", "2g").config("spark.log.level", "ERROR")
+        builder = builder.config("spark.driver.extraJavaOptions", JVM)
         session = (
             builder.config("spark.driver.host", "127.0.0.1").master("local[2]").appName("blitz tests").getOrCreate()
         )
@@ -65,6 +96,20 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
     ship_package(session)
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="module")
+def interpreted(spark) -> Iterator[None]:
+    """Spark without generated code, whose compilation is half the time of a run over a few rows.
+
+    For tests of what a run does around its tables; what shows that values are equal keeps the generated code.
+    """
+    names = [] if ON_SAIL else [name for name in QUICK if name.startswith("spark.sql.codegen.")]
+    for name in names:
+        spark.conf.set(name, QUICK[name])
+    yield
+    for name in names:
+        spark.conf.unset(name)
 
 
 @pytest.fixture(scope="session")

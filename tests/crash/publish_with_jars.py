@@ -22,6 +22,7 @@ from blitz.publish import s3 as publish_s3
 from blitz.publish.delta import restoring
 from blitz.publish.files import recover
 from blitz.publish.tables import Format, Published, publish, publishing, read_output
+from job_runs import QUICK
 from publish_helpers import Death, bury, seen
 from s3_fixtures import Calls, s3a_conf
 
@@ -30,14 +31,14 @@ DELTA = "io.delta:delta-spark_2.13:4.0.1"
 
 @pytest.fixture(scope="module")
 def jars(moto_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    conf = s3a_conf(moto_server)
+    conf = QUICK | s3a_conf(moto_server)
     conf["spark.jars.packages"] += f",{DELTA}"
     conf["spark.sql.extensions"] = "io.delta.sql.DeltaSparkSessionExtension"
     conf["spark.sql.catalog.spark_catalog"] = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
     conf["spark.sql.warehouse.dir"] = str(tmp_path_factory.mktemp("warehouse"))
     conf |= {"spark.ui.showConsoleProgress": "false", "spark.databricks.delta.snapshotPartitions": "2"}
-    conf |= {"spark.ui.enabled": "false", "spark.sql.shuffle.partitions": "2", "spark.driver.memory": "1g"}
-    conf |= {"spark.driver.host": "127.0.0.1", "spark.log.level": "OFF", "spark.sql.session.timeZone": "UTC"}
+    conf |= {"spark.ui.enabled": "false", "spark.driver.memory": "1g"}
+    conf |= {"spark.log.level": "OFF", "spark.sql.session.timeZone": "UTC"}
     os.environ["PYSPARK_PYTHON"] = sys.executable
     session = SparkSession.builder.config(map=conf).master("local[2]").getOrCreate()
     yield session

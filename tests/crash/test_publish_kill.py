@@ -15,7 +15,7 @@ from publish_helpers import NEW, OLD, seen
 from publish_helpers import put as put_rows
 
 pytestmark = pytest.mark.slow
-MOMENTS = {"python": 10, "sail": 8, "spark": 3}  # a process with a JVM takes five seconds to start
+MOMENTS = {"python": 10, "sail": 8, "spark": 2}  # a process with a JVM takes five seconds to start
 
 PYTHON = """
 import sys, time
@@ -79,8 +79,8 @@ def length_of(script: str, path: str) -> float:
 
 
 def moments(writer: str) -> list[float]:
-    """Shares of a publication's length, from its start to its end."""
-    return [number / (MOMENTS[writer] - 1) for number in range(MOMENTS[writer])]
+    """Shares of a publication's length, from its start on."""
+    return [number / MOMENTS[writer] for number in range(MOMENTS[writer])]
 
 
 @pytest.mark.parametrize("writer", list(SCRIPTS))

@@ -114,8 +114,8 @@ def test_every_output_of_every_date_is_that_of_a_run_of_its_own(
     check_every_date(spark, sample_config, sample_run, tmp_path, monkeypatch)
 
 
-@pytest.mark.slow
 @pytest.mark.spark
+@pytest.mark.usefixtures("interpreted")
 def test_the_same_on_spark_where_staging_scans_every_file_once(spark, sample_config, sample_run, tmp_path, monkeypatch):
     check_every_date(spark, sample_config, sample_run, tmp_path, monkeypatch)
 

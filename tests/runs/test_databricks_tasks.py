@@ -15,6 +15,7 @@ from blitz_sample.generate import write_sample
 from bundle import GRAPH, entry_points, jobs
 from places import CHECKOUT
 
+pytestmark = pytest.mark.usefixtures("interpreted")
 PLACES = {"catalog": "main", "schema": "blitz"}  # parameters of the job that a config of paths does not use
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from blitz_sample.generate import write_sample
+from job_runs import QUICK, as_options
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 LOCK = CHECKOUT / "requirements/spark40.txt"
@@ -33,7 +34,8 @@ def dist(tmp_path_factory) -> Iterator[Path]:
     subprocess.run(wheel, check=True, timeout=120)
     # The cluster's Python where this machine has one there, else the one that runs this.
     prefix = "/usr" if Path(f"/usr/bin/python{VERSION}").exists() else sys.base_prefix
-    environment = {**os.environ, "BLITZ_VENV": sys.prefix, "BLITZ_PYTHON_PREFIX": prefix}
+    # Bytecode of all libraries takes as long as the rest; the run makes that of the few modules that it imports.
+    environment = {**os.environ, "BLITZ_VENV": sys.prefix, "BLITZ_PYTHON_PREFIX": prefix, "PIP_COMPILE": "0"}
     command = [str(CHECKOUT / "scripts/pack.sh"), str(LOCK), str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -85,8 +87,7 @@ def test_the_sample_runs_with_its_python_on_driver_and_executors(dist, elsewhere
     python = "./environment/bin/python"
     environment = {**keep, "SPARK_HOME": str(home), "PYSPARK_PYTHON": python, "PYSPARK_DRIVER_PYTHON": python}
     command = [str(home / "bin/spark-submit"), "--master", "local-cluster[1,2,1024]", "--conf", "spark.ui.enabled=false",
-               "--archives", f"{dist}/environment.tar.gz#environment", "--conf", "spark.sql.shuffle.partitions=2",
-               "run_all.py", "--conf", "conf.json"]  # fmt: skip
+               *as_options(QUICK), "--archives", f"{dist}/environment.tar.gz#environment", "run_all.py", "--conf", "conf.json"]  # fmt: skip
     done = subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "Micro-segments of" in done.stdout

@@ -63,14 +63,7 @@ def agree(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "clean",
-        pytest.param("rough", marks=pytest.mark.slow),
-        pytest.param("wide", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("kind", ["clean", "rough", "wide"])
 @pytest.mark.usefixtures("spark")
 def test_a_random_world_gives_the_same_on_both_engines(tmp_path: Path, kind: Kind) -> None:
     print(f"BLITZ_TEST_SEED={SEED}")

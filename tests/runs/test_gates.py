@@ -10,6 +10,7 @@ from blitz.errors import GateError
 from blitz.pipelines import CustomerFeaturePipeline, OrderFeaturePipeline
 from hostile import APP_ORDERS, CHANNELS, MAPPING, Folder, frame_of
 
+pytestmark = pytest.mark.usefixtures("interpreted")
 HEADER = MAPPING.partition("\n")[0] + "\n"
 OFF = {"empty_channel": None, "freshness_days": None, "no_customer_rise": None, "fewer_customers": None}
 

@@ -15,7 +15,7 @@ from blitz.config import load_config
 from blitz.errors import ConfigError, PublishError
 from blitz.pipelines.history import write_history
 
-pytestmark = pytest.mark.engines
+pytestmark = [pytest.mark.engines, pytest.mark.usefixtures("interpreted")]
 JUNE, JULY = "2025-06-01", "2025-07-01"
 
 

@@ -86,7 +86,7 @@ def test_spark_submit_on_executors_of_their_own(config, tmp_path):
     """Raw spark-submit from a checkout ships the package to processes that have nothing of it."""
     command = ["spark-submit", "--master", "local-cluster[2,1,1024]", "--conf", "spark.ui.enabled=false",
                *as_options(QUICK), str(CHECKOUT / "jobs/run_all.py"),
-               "--conf", write(tmp_path, config)]  # fmt: skip
+               "--conf", write(tmp_path, config), "--no-report"]  # fmt: skip
     environment = bare_environment(PYSPARK_PYTHON=sys.executable)
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -21,6 +21,7 @@ from blitz.run.preflight import preflight
 from blitz.run.steps import chosen_steps
 from world import INSTORE_LINE, INSTORE_ORDER, LINE, ORDER, World
 
+pytestmark = pytest.mark.usefixtures("interpreted")
 CHANNELS = ("ownapp", "swiggy", "instore")
 INSTORE = ("instore",)
 

@@ -10,7 +10,7 @@ import pytest
 import compare
 from blitz.cli.main import main
 
-pytestmark = pytest.mark.engines
+pytestmark = [pytest.mark.engines, pytest.mark.usefixtures("interpreted")]
 
 
 @pytest.mark.usefixtures("sample_run")

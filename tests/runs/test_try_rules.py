@@ -12,7 +12,7 @@ from blitz.cli.main import main
 from blitz.segmentation.rules import default_rules
 from pandas_segments import load, renamed
 
-pytestmark = pytest.mark.engines
+pytestmark = [pytest.mark.engines, pytest.mark.usefixtures("interpreted")]
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,15 @@ from pathlib import Path
 from places import CHECKOUT
 
 ENGINES = ("sail", "spark")
+# A JVM of a minute or two: the second compiler and the threads of the other collectors do not pay.
+JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 # For samples of a few thousand orders, where nothing runs often enough to be worth compiling: half the time of a run.
 QUICK = {
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.shuffle.partitions": "2",
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
-    "spark.executor.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+    "spark.driver.extraJavaOptions": JVM,
+    "spark.executor.extraJavaOptions": JVM,
     "spark.driver.host": "127.0.0.1",
 }
 
