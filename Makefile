@@ -9,8 +9,9 @@ PYTHON_IN_VENV := $(VENV)/bin/python
 # A run of under a minute ends before the second compiler pays: with the first alone 66 to 44 processor seconds.
 SHORT_RUN := -XX:+UseParallelGC -XX:TieredStopAtLevel=1
 PYTEST := $(PYTHON_IN_VENV) -m pytest -q --durations=10
-# Two processes, each with files of its own; tests/conftest.py groups and orders them.
-PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
+# Two processes, each with files of its own, in the order of tests/conftest.py; on Spark with its groups of files.
+PARALLEL := -n 2 --no-loadscope-reorder --dist loadfile
+ON_SPARK := -n 2 --no-loadscope-reorder --dist loadgroup
 # COVERAGE=yes adds what a lane covers to what the lanes before it covered; make coverage reports it.
 COVER := $(if $(COVERAGE),--cov --cov-append --cov-report= --cov-fail-under=0)
 
@@ -48,7 +49,7 @@ test-sail: setup java browser ## the other lanes on Sail, without what needs Spa
 	BLITZ_TEST_ENGINE=sail $(PYTEST) $(PARALLEL) $(COVER) -m "not slow and not spark" tests/features tests/runs tests/crash
 
 test-spark: setup java ## on Spark: what needs it, and what must be equal on both engines
-	$(PYTEST) $(PARALLEL) $(COVER) -m "not slow and (spark or engines)" tests/features tests/runs tests/crash
+	$(PYTEST) $(ON_SPARK) $(COVER) -m "not slow and (spark or engines)" tests/features tests/runs tests/crash
 
 coverage: setup ## the branch coverage of lanes that ran with COVERAGE=yes; fails below the floor in pyproject.toml
 	$(PYTHON_IN_VENV) -m coverage report
