@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from blitz.features.customers import published_time
 from blitz.raw.channels import CHANNELS
+from blitz.spark.partitions import partitioned_by
 
 ALL_CHANNELS = "all"
 EXACT_DIGITS = 9  # sums are rounded, so that equal amounts are equal in whatever order they were added
@@ -37,7 +38,7 @@ def customer_spend(orders: Mapping[str, DataFrame], settings: SpendSettings) -> 
     window; and per channel ``read_x`` and ``inside_x``, the orders and those in the order window.
     """
     rows = reduce(DataFrame.unionByName, [_narrow(orders[name], name, settings) for name in CHANNELS])
-    return _per_customer(_per_day(rows.repartition("algonomy_id")), settings)
+    return _per_customer(_per_day(partitioned_by(rows, "algonomy_id")), settings)
 
 
 def channel_spend(orders: Mapping[str, DataFrame], settings: SpendSettings) -> DataFrame:

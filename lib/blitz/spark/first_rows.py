@@ -6,6 +6,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from blitz.spark.engine import SAIL, engine_of
+from blitz.spark.partitions import partitioned_by
 from blitz.spark.staging import Staging
 
 _RANK = "_rank"
@@ -27,7 +28,7 @@ def first_rows(df: DataFrame, key: str, order: Sequence[Column], staging: Stagin
 
 def _first_by_window(df: DataFrame, key: str, order: Sequence[Column]) -> DataFrame:
     window = Window.partitionBy(key).orderBy(*order)
-    ranked = df.repartition(key).withColumn(_RANK, F.row_number().over(window))
+    ranked = partitioned_by(df, key).withColumn(_RANK, F.row_number().over(window))
     return ranked.where(F.col(_RANK) == 1).drop(_RANK)
 
 
