@@ -106,3 +106,14 @@ def test_a_chunk_whose_lines_are_all_regular() -> None:
         ("4", "short", None, None),
         ("5", "a", "b", "long"),
     ]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_quote_ends_with_its_line_among_regular_lines(end: str) -> None:
+    lines = ["a,b", '"1","x"', '"2","y', 'z","w"', '"3","v"']
+    assert sorted(row[:2] for row in read(end.join(lines).encode(), width=2)) == [
+        ("1", "x"),
+        ("2", "y"),
+        ("3", "v"),
+        ('z"', "w"),
+    ]

@@ -23,8 +23,10 @@ CHUNK = 8 << 20
 _BLANK = "".join(map(chr, range(33)))  # what Spark trims around a cell
 _BLANK_BYTES = _BLANK.encode()
 # A cell without quotes or blanks around it, or one enclosed in quotes; SEP is the separator.
-_REGULAR_CELL = r'(?:(?:[^"SEP\x00-\x20](?:[^"SEP]*[^"SEP\x00-\x20])?)?|"(?:[^"]|"")*")'
-_REGULAR = f"^{_REGULAR_CELL}(?:[SEP]{_REGULAR_CELL})*$"
+_REGULAR_CELL = r'(?:(?:[^"SEP\x00-\x20](?:[^"SEP\r\n]*[^"SEP\x00-\x20])?)?|"(?:[^"\r\n]|"")*")'
+_REGULAR_LINE = f"{_REGULAR_CELL}(?:[SEP]{_REGULAR_CELL})*"
+_REGULAR = f"^{_REGULAR_LINE}$"
+_ALL_REGULAR = rf"^{_REGULAR_LINE}(?:(?:\r\n|\r|\n){_REGULAR_LINE})*$"
 
 
 def cell_names(width: int) -> list[str]:
@@ -91,7 +93,7 @@ def _batches(chunk: bytes, width: int, separator: str) -> Iterator[pa.RecordBatc
     tables: list[pa.Table] = []
     if b'"' not in chunk and width > 1:
         tables = [_parsed(chunk, width, separator, None, others)]
-    elif width > 1 and pc.all(_are_regular(chunk.splitlines(), separator)).as_py():  # as exporters that quote all cells
+    elif width > 1 and _match([chunk], _ALL_REGULAR, separator)[0].as_py():  # as exporters that quote all cells
         tables = [_parsed(chunk, width, separator, '"', others)]
     else:
         plain, quoted, others = _sorted_lines(chunk, separator)
@@ -106,14 +108,14 @@ def _sorted_lines(chunk: bytes, separator: str) -> tuple[bytes, bytes, list[str]
     lines = [line for line in chunk.splitlines() if line.strip(_BLANK_BYTES)]
     plain = b"\n".join(line for line in lines if b'"' not in line)
     quoted = [line for line in lines if b'"' in line]
-    regular = _are_regular(quoted, separator).to_pylist()
+    regular = _match(quoted, _REGULAR, separator).to_pylist()
     enclosed = b"\n".join(line for line, is_regular in zip(quoted, regular, strict=True) if is_regular)
     return plain, enclosed, [line.decode() for line, is_regular in zip(quoted, regular, strict=True) if not is_regular]
 
 
-def _are_regular(lines: Sequence[bytes], separator: str) -> pa.Array:
-    """Whether each line is empty or has only regular cells."""
-    return pc.match_substring_regex(pa.array(lines, pa.string()), _REGULAR.replace("SEP", separator))
+def _match(texts: Sequence[bytes], expression: str, separator: str) -> pa.Array:
+    """Whether each text has only regular cells; one expression for all lines of a chunk takes a third of the time."""
+    return pc.match_substring_regex(pa.array(texts, pa.string()), expression.replace("SEP", separator))
 
 
 def _parsed(data: bytes, width: int, separator: str, quote: str | None, others: list[str]) -> pa.Table:
