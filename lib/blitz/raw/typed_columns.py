@@ -1,7 +1,7 @@
 """The typed columns of a raw table: how each of its cells becomes a value, and why a row is rejected.
 
-All values are computed in one ``select``, text by ``value_columns``; the reason follows from the values and the raw
-cells in the next one, so that nothing is computed twice.
+All values are computed in one ``select``, text by ``value_columns``, and settled in the next; the reason follows from
+the values and the raw cells in one more, so that nothing is computed twice.
 """
 
 from collections.abc import Callable
@@ -71,7 +71,10 @@ class TypedColumns:
         """The rows with the value of every field; ``columns`` and ``reason`` refer to them."""
         cells = self._cells(group)
         values = [_fenced(self._value(cell)) if cell.is_text else self._value(cell) for cell in cells]
-        return rows.select("*", *[value.alias(cell.value) for value, cell in zip(values, cells, strict=True)])
+        found = rows.select("*", *[value.alias(cell.value) for value, cell in zip(values, cells, strict=True)])
+        unsettled = [cell for cell in cells if cell.is_text and cell.field.kind in (Kind.CODE, Kind.NUMBER)]
+        settled = {cell.value: value_columns.settled(F.col(cell.value), cell.field.kind) for cell in unsettled}
+        return found.withColumns(settled) if settled else found
 
     def columns(self, group: FileGroup) -> list[Column]:
         """One typed column per field of the spec."""

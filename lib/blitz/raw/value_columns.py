@@ -9,6 +9,7 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from blitz.raw import values
+from blitz.raw.specs import Kind
 from blitz.spark.columns import try_cast
 
 _BLANKS = f"[{values.BLANKS}]*"
@@ -70,7 +71,8 @@ def clean_word(cell: Column) -> Column:
 
 
 def code(cell: Column) -> Column:
-    """The code of a cell; null where it is missing, or where it may have lost digits or characters."""
+    """The code of a cell; null where it is missing, and empty where it may have lost digits or characters: ``settled``
+    makes that null."""
     return F.when(cell.rlike(_PLAIN_CODE), cell).otherwise(F.when(~is_missing_word(cell), _unusual_code(cell)))
 
 
@@ -81,11 +83,20 @@ def whole_number(cell: Column) -> Column:
 
 
 def number(cell: Column) -> Column:
-    """The finite number of a cell as double; null where it is missing or none."""
+    """The number of a cell as double; null where it is missing or none, and infinite where it is out of range:
+    ``settled`` makes that null."""
     digits = F.regexp_replace(_word(cell), _NUMBER, "".join(f"${at}" for at in range(1, 9)))
     other = try_cast(F.translate(digits, "(,", "-"), "double")
-    finite = F.when(F.abs(other) != F.lit(float("inf")), other)
-    return F.when(cell.rlike(_PLAIN_NUMBER), try_cast(cell, "double")).otherwise(finite)
+    return F.when(cell.rlike(_PLAIN_NUMBER), try_cast(cell, "double")).otherwise(other)
+
+
+def settled(value: Column, kind: Kind) -> Column:
+    """The value of ``code`` or ``number``, null where it is no code or no finite number.
+
+    It belongs in a ``select`` of its own. In the same one, what Spark generates has the regular expressions of a value
+    twice, and with more than 8,000 bytes the code of all columns is given up (benchmarks/RESULTS.md).
+    """
+    return F.when(value != "" if kind is Kind.CODE else F.abs(value) != F.lit(float("inf")), value)
 
 
 def flag(cell: Column) -> Column:
@@ -96,16 +107,20 @@ def flag(cell: Column) -> Column:
 
 def instant(cell: Column) -> Column:
     """The timestamp of an ISO time, one without a zone taken for UTC; null where it is missing or none."""
-    is_plain = cell.rlike(_PLAIN_TIME) | cell.rlike(_PLAIN_INSTANT)
-    return F.when(is_plain, cell).otherwise(_iso_time(_word(cell))).cast("timestamp")
+    return F.when(cell.rlike(_PLAIN_TIME), cell).otherwise(_unusual_time(cell)).cast("timestamp")
 
 
 def local_time(cell: Column, zone: str) -> Column:
     """The wall-clock time of an ISO time as a timestamp, one with a zone converted to ``zone``."""
     from_zone = F.when(_word(cell).rlike(_ZONED), F.lit(zone)).otherwise(F.lit("UTC"))
     return F.when(cell.rlike(_PLAIN_TIME), cell.cast("timestamp")).otherwise(
-        F.from_utc_timestamp(instant(cell), from_zone)
+        F.from_utc_timestamp(_unusual_time(cell).cast("timestamp"), from_zone)
     )
+
+
+def _unusual_time(cell: Column) -> Column:
+    """A time that is none of the plain ones without a zone, in a form that ``cast`` reads; empty where it is none."""
+    return F.when(cell.rlike(_PLAIN_INSTANT), cell).otherwise(_iso_time(_word(cell)))
 
 
 def _word(cell: Column) -> Column:
@@ -114,12 +129,11 @@ def _word(cell: Column) -> Column:
 
 
 def _unusual_code(cell: Column) -> Column:
-    """A code that is not missing and may have a fraction or an exponent.
+    """A code that is not missing and may have a fraction or an exponent; empty where it may have lost digits.
 
     One regular expression has all forms: what is generated for a cell is executed fast only while it is short.
     """
-    found = F.regexp_replace(_word(cell), _CODE, "".join(f"${at}" for at in range(1, len(_EXACT) + 4)))
-    return F.when(found != "", found)
+    return F.regexp_replace(_word(cell), _CODE, "".join(f"${at}" for at in range(1, len(_EXACT) + 4)))
 
 
 # After 1.2345678 an exponent of 7 leaves a whole number: for each exponent, as many digits, and zeros that say nothing.
