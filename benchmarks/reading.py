@@ -32,7 +32,7 @@ from measure import cpu_seconds
 from report import CHECKOUT, circumstances, markdown_table, put
 from run import environment, raw_data, warm, write_config
 
-RUNS = 5
+RUNS = 4
 CHANNELS = 3
 MAPPING = "customer mapping"
 ENGINES = ("spark", "sail")

@@ -71,9 +71,9 @@ def clean_word(cell: Column) -> Column:
 
 
 def code(cell: Column) -> Column:
-    """The code of a cell; null where it is missing, and empty where it may have lost digits or characters: ``settled``
-    makes that null."""
-    return F.when(cell.rlike(_PLAIN_CODE), cell).otherwise(F.when(~is_missing_word(cell), _unusual_code(cell)))
+    """The code of a cell; null or empty where it is missing, and empty where it may have lost digits or characters:
+    ``settled`` makes that null."""
+    return F.when(cell.rlike(_PLAIN_CODE), cell).otherwise(_unusual_code(cell))
 
 
 def whole_number(cell: Column) -> Column:
@@ -86,8 +86,8 @@ def number(cell: Column) -> Column:
     """The number of a cell as double; null where it is missing or none, and infinite where it is out of range:
     ``settled`` makes that null."""
     digits = F.regexp_replace(_word(cell), _NUMBER, "".join(f"${at}" for at in range(1, 9)))
-    other = try_cast(F.translate(digits, "(,", "-"), "double")
-    return F.when(cell.rlike(_PLAIN_NUMBER), try_cast(cell, "double")).otherwise(other)
+    other = F.translate(digits, "(,", "-")
+    return try_cast(F.when(cell.rlike(_PLAIN_NUMBER), cell).otherwise(other), "double")
 
 
 def settled(value: Column, kind: Kind) -> Column:
@@ -107,20 +107,16 @@ def flag(cell: Column) -> Column:
 
 def instant(cell: Column) -> Column:
     """The timestamp of an ISO time, one without a zone taken for UTC; null where it is missing or none."""
-    return F.when(cell.rlike(_PLAIN_TIME), cell).otherwise(_unusual_time(cell)).cast("timestamp")
+    is_plain = cell.rlike(_PLAIN_TIME) | cell.rlike(_PLAIN_INSTANT)
+    return F.when(is_plain, cell).otherwise(_iso_time(_word(cell))).cast("timestamp")
 
 
 def local_time(cell: Column, zone: str) -> Column:
     """The wall-clock time of an ISO time as a timestamp, one with a zone converted to ``zone``."""
     from_zone = F.when(_word(cell).rlike(_ZONED), F.lit(zone)).otherwise(F.lit("UTC"))
     return F.when(cell.rlike(_PLAIN_TIME), cell.cast("timestamp")).otherwise(
-        F.from_utc_timestamp(_unusual_time(cell).cast("timestamp"), from_zone)
+        F.from_utc_timestamp(_iso_time(_word(cell)).cast("timestamp"), from_zone)
     )
-
-
-def _unusual_time(cell: Column) -> Column:
-    """A time that is none of the plain ones without a zone, in a form that ``cast`` reads; empty where it is none."""
-    return F.when(cell.rlike(_PLAIN_INSTANT), cell).otherwise(_iso_time(_word(cell)))
 
 
 def _word(cell: Column) -> Column:
@@ -129,7 +125,7 @@ def _word(cell: Column) -> Column:
 
 
 def _unusual_code(cell: Column) -> Column:
-    """A code that is not missing and may have a fraction or an exponent; empty where it may have lost digits.
+    """A code that may have a fraction or an exponent; empty where it is missing or may have lost digits.
 
     One regular expression has all forms: what is generated for a cell is executed fast only while it is short.
     """
@@ -139,7 +135,8 @@ def _unusual_code(cell: Column) -> Column:
 # After 1.2345678 an exponent of 7 leaves a whole number: for each exponent, as many digits, and zeros that say nothing.
 _EXACT = [rf"([0-9]{{{places}}})0*[eE]\+?0{{0,{int(places < 10)}}}{places}" for places in range(40)]
 _CODE_FORMS = (values.WHOLE_DECIMAL, rf"([+-]?[1-9])\.(?:{'|'.join(_EXACT)})", values.EXPONENT_LIKE)
-_CODE = f"^(?:{'|'.join(_CODE_FORMS)}|([^{values.LOST_TEXT}]*){_NOTHING}){_END}"
+_MISSING_CODE = f"(?:{_in_any_case(any_literal(values.MISSING_IN_ANY_CASE))})"
+_CODE = f"^(?:{_MISSING_CODE}|{'|'.join(_CODE_FORMS)}|([^{values.LOST_TEXT}]*){_NOTHING}){_END}"
 _NUMBER_FORMS = (f"({values.PLAIN_NUMBER})", values.GROUPED_NUMBER, values.NEGATIVE_INSIDE, values.NEGATIVE_BEHIND)
 _NUMBER = f"^(?:{'|'.join(_NUMBER_FORMS)}{_NOTHING}){_END}"
 
