@@ -18,6 +18,7 @@ from blitz.segmentation.payload import Payload
 from blitz.segmentation.proof import require_proven
 from blitz.segmentation.rules import Rule, RuleSet, load_rules, rules_for_band
 from blitz.spark.session import configure
+from blitz.spark.staging import Staging
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +125,8 @@ class SegmentRunner:
         segments.check_rule_columns(flagged.columns, self.rules)
         assigned = segments.assign(flagged, self.rules)
         if metrics is not None:
-            assigned = metrics.observe(assigned, segments.segment_metrics(self.rules))
+            by = ("Segment", segments.BAND_COLUMN)
+            assigned = metrics.observe(assigned, segments.segment_metrics(self.rules), by=by)
         return loaded, assigned.select(self.id_col, "Segment")
 
     def save_segments(self, df: DataFrame, path: str | None = None) -> Published:
@@ -204,22 +206,20 @@ class SegmentRunner:
         if df_segments is None:
             df_segments = self.context.read(self.spark, self.config.output_segments_path)
         plan = self.plan_items(table.columns, payloads)
-        metrics = RowMetrics()
         scored = microsegments.score(self.spark, table, df_segments, plan, self.lower_q, self.upper_q)
         clusters = {item.name: int(item.kmeans.n_clusters) for item in plan}
-        observed = metrics.observe(scored, microsegments.cluster_metrics(clusters))
-        path = self.config.output_microsegments_path
-        output = self.context.publish(observed, path, "microsegments")
-        return StepResult(
-            "microsegments",
-            output,
-            [],
-            time.monotonic() - started,
-            details={
-                "clusters": microsegments.cluster_sizes(clusters, metrics),
-                "models": {key: payload.sha256 for key, payload in payloads.items()},
-            },
-        )
+        staging = Staging()
+        try:
+            metrics = RowMetrics(staging)
+            counted, by = microsegments.cluster_metrics(clusters), ("Segment", "microcluster")
+            observed = metrics.observe(scored, counted, is_costly=True, by=by)
+            output = self.context.publish(observed, self.config.output_microsegments_path, "microsegments")
+            sizes = microsegments.cluster_sizes(clusters, metrics)
+        finally:
+            staging.remove()
+        models = {key: payload.sha256 for key, payload in payloads.items()}
+        details = {"clusters": sizes, "models": models}
+        return StepResult("microsegments", output, [], time.monotonic() - started, details=details)
 
 
 def score_columns(config: Segmentation) -> list[str]:
