@@ -103,6 +103,10 @@ def sample(spark, tmp_path_factory) -> Iterator[Sample]:
         made.run("refresh")
         made.run("backfill", "--from", EARLIER, "--to", EARLIER)
         made.run("export", "--out", f"{folder}/lists/20250701")
+        manifests = [str(next(made.out.glob(f"{day.replace('-', '')}/**/manifest.json"))) for day in (EARLIER, DAY)]
+        runs = ["--before", manifests[0], "--after", manifests[1], "--out", f"{folder}/compared"]
+        assert main("compare_runs", runs) == 0
+        assert files_with(folder / "compared", made.customers) == {}  # counts alone: nothing to erase
         (folder / "lists/by_hand").mkdir()
         rows = [
             ("Name", "algonomy_id"),
@@ -229,3 +233,28 @@ def test_later_runs_keep_it_so(erased):
     (manifest,) = erased.out.glob("20250701/**/manifest.json")
     steps = json.loads(manifest.read_text())["steps"]
     assert steps["ownapp"]["accounts"][0]["dropped"]["erased"] > 50
+
+
+@pytest.mark.engines
+def test_what_a_run_of_this_engine_wrote(spark, sample_config, sample_run, tmp_path, monkeypatch):
+    """An erasure from a copy of the outputs that other tests share, and a later run, on the session's engine."""
+    monkeypatch.setenv("BLITZ_SUPPRESSION_SALT", SALT)
+    shared, conf = Path(sample_config["path"]).parent, tmp_path / "conf.json"
+    shutil.copytree(shared / "out", tmp_path / "out")
+    body = json.loads(Path(sample_config["path"]).read_text().replace(f"{shared}/out/", f"{tmp_path}/out/"))
+    body["run"]["suppression_path"] = f"{tmp_path}/out/erased.txt"
+    conf.write_text(json.dumps(body))
+    mapping = pd.read_csv(body["feature_pipeline"]["common"]["mapping_file"], dtype=str)
+    ids = sorted(mapping["customer_code_ty"].dropna().unique())[::7][:50]
+    (tmp_path / "ids.txt").write_text("\n".join(ids))
+    paths = compare.output_paths(body)
+    before = {step: compare.read(path) for step, path in paths.items()}
+    rest = {step: rows[~rows["algonomy_id"].isin(ids)] for step, rows in before.items()}
+    assert all(len(rest[step]) < len(rows) for step, rows in before.items())
+    assert main("erase", ["--conf", str(conf), "--customers", f"{tmp_path}/ids.txt"]) == 0
+    assert files_with(tmp_path / "out", ids) == {}
+    for step, path in paths.items():
+        assert compare.differences(rest[step], compare.read(path), compare.KEYS[step], True) == [], step
+    assert main("run_all", ["--conf", str(conf), "--steps", "ownapp", "--no-report"]) == 0
+    assert files_with(tmp_path / "out", ids) == {}
+    assert compare.differences(rest["ownapp"], compare.read(paths["ownapp"]), compare.KEYS["ownapp"], True) == []

@@ -74,6 +74,12 @@ def tables_like(spark: SparkSession, name: TableName) -> list[str]:
         raise
 
 
+def schemas_like(spark: SparkSession, name: TableName, prefix: str) -> list[str]:
+    """The schemas in the catalog of ``name`` whose names begin with ``prefix``."""
+    catalog = "" if name.catalog is None else f"IN `{name.catalog}` "
+    return [row[0] for row in spark.sql(f"SHOW SCHEMAS {catalog}LIKE '{prefix}*'").collect()]
+
+
 def catalog_of(spark: SparkSession, name: TableName) -> str:
     """The catalog of a table, in lower case: the one named, else the session's current one."""
     return (name.catalog or spark.catalog.currentCatalog() or SESSION_CATALOG).lower()

@@ -7,15 +7,21 @@ again. docs/privacy.md says what it does not reach.
 
 import argparse
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import date
+from functools import partial
+
+from pyspark.sql import SparkSession
 
 from blitz import storage
 from blitz.cli.arguments import add_config_arguments, apply_runtime_settings, read_config
 from blitz.cli.command import Command
 from blitz.cli.sessions import session_for
 from blitz.config import Config
-from blitz.config.paths import inputs_at
+from blitz.config.paths import inputs_at, tables_of
 from blitz.config.values import AS_OF, parse_date
+from blitz.erase.catalogs import names_like
 from blitz.erase.certificate import Certificate
 from blitz.erase.places import all_places, folders_of
 from blitz.erase.request import read_request
@@ -47,15 +53,19 @@ def run(arguments: argparse.Namespace) -> None:
         raise ConfigError(["nothing to do: give --customers FILE, --older-than DATE, or both"])
     request = read_request(arguments.customers) if arguments.customers else None
     lists = _lists(config, arguments.also)
-    dated = all_places(lambda day: read_config(arguments, day))
-    task = Task(config, dated, new_run_id(), request, lists, older_than, arguments.dry_run)
+    task = Task(config, (), new_run_id(), request, lists, older_than, arguments.dry_run)
     certificate = _certificate(task, arguments.certificate)
-    if request is None:
-        erase(task, certificate)
-    else:
-        with session_for("erase", config) as spark:
-            erase(task, certificate, spark)
+    with _session(task) as spark:
+        names = partial(names_like, spark) if spark else None
+        erase(replace(task, dated=all_places(partial(read_config, arguments), names)), certificate, spark)
     print(format_erasure(certificate, task.dry_run))
+
+
+def _session(task: Task) -> AbstractContextManager[SparkSession | None]:
+    """A session, where the task needs one."""
+    if task.request is None and not tables_of(task.config):
+        return nullcontext()
+    return session_for("erase", task.config)
 
 
 def _certificate(task: Task, path: str | None) -> Certificate:

@@ -1,16 +1,52 @@
-"""Tables of a catalog without the customers, and without the versions that still hold them."""
+"""Tables of a catalog: which there are, and without the versions that still hold the customers."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 
 from pyspark.sql import SparkSession
 
-from blitz.catalog.names import table_name
-from blitz.catalog.tables import catalog_of, state_of
+from blitz.catalog.names import TableName, table_name
+from blitz.catalog.tables import catalog_of, schemas_like, state_of, tables_like, translate_errors
+from blitz.publish.catalog import STAGING
 
 _VACUUM_DAYS = 7  # for which Delta's VACUUM keeps the files of earlier versions by default
 _CHECK = "spark.databricks.delta.retentionDurationCheck.enabled"
+
+
+def names_like(spark: SparkSession, name: TableName) -> list[str]:
+    """``schema.table`` of the tables in the schemas of a table's catalog that its name may mean for some run date: its
+    own schema, or where its name has the digits of a date, all whose names have the same letters before them.
+
+    Raises InputError where there is no such catalog.
+    """
+    with translate_errors(spark, str(name)):
+        schemas = schemas_like(spark, name, re.split(r"\d{8}", name.schema)[0])
+        prefix = re.split(r"\d{8}", name.table)[0]
+        return [
+            f"{schema}.{table}"
+            for schema in schemas
+            for table in tables_like(spark, TableName(name.catalog, schema, prefix))
+        ]
+
+
+def drop_leftovers(spark: SparkSession, path: str) -> list[str]:
+    """Remove the staging tables of killed runs next to a table; returns their names."""
+    name = table_name(path)
+    with translate_errors(spark, path):
+        left = [name.next_to(each) for each in tables_like(spark, name.next_to(name.table + STAGING))]
+    for each in left:
+        spark.sql(f"DROP TABLE IF EXISTS {each.sql}")
+    return [str(each) for each in left]
+
+
+def drop(spark: SparkSession, path: str) -> None:
+    """Remove a table, its versions and its files."""
+    state = state_of(spark, path)
+    if state is not None:
+        purge = " PURGE" if state.provider == "iceberg" else ""  # without it, some catalogs leave the files
+        spark.sql(f"DROP TABLE IF EXISTS {table_name(path).sql}{purge}")
 
 
 def expire_versions(spark: SparkSession, path: str) -> date | None:

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Literal
 
 from blitz import storage
+from blitz.catalog.names import TableName, table_name
 from blitz.config import Config
 from blitz.config.paths import OUTPUTS
 from blitz.config.values import AS_OF, dig, parse_date, parsed
@@ -15,6 +16,7 @@ from blitz.errors import ConfigError
 from blitz.pipelines.context import RunContext
 from blitz.pipelines.history import RUN_DATE
 from blitz.pipelines.orders import quarantine_path
+from blitz.publish.catalog import STAGING
 from blitz.raw.channels import CHANNELS, USER_CHANNEL
 from blitz.refresh.state import state_folder
 from blitz.report.runs import numbers_path, report_path
@@ -24,6 +26,7 @@ from blitz.run.steps import STEPS
 
 Kind = Literal["table", "quarantine", "copies", "text"]
 ConfigAsOf = Callable[[str | None], Config]  # the config, as of a date or as it is
+NamesLike = Callable[[TableName], Sequence[str]]  # the names of schema.table in the catalog of a table
 
 _NO_RUN_DATE = "2199-12-31"  # a path that has this date is one per run date
 _STAMP = _NO_RUN_DATE.replace("-", "")
@@ -56,12 +59,16 @@ class DatedPlaces:
     dated: tuple[Place, ...]
 
 
-def all_places(config_as_of: ConfigAsOf) -> list[DatedPlaces]:
-    """The places of the config and of every run date of which there are files, each place once."""
+def all_places(config_as_of: ConfigAsOf, names_like: NamesLike | None = None) -> list[DatedPlaces]:
+    """The places of the config and of every run date of which there are files or tables, each place once.
+
+    ``names_like`` looks into catalogs; without it, tables of other run dates are not found.
+    """
     base, undated = config_as_of(None), config_as_of(_NO_RUN_DATE)
     shared = {place.path for place in places_of(undated)}
     found, seen = [], set[str]()
-    for run_date, config in [(_run_date(base), base), *_earlier(base, undated, config_as_of)]:
+    days = sorted(_dates_of(undated, names_like) - {_run_date(base)})
+    for run_date, config in [(_run_date(base), base), *((day, config_as_of(day.isoformat())) for day in days)]:
         places = places_of(config)
         new = tuple(place for place in places if place.path not in seen)
         seen |= {place.path for place in new}
@@ -69,27 +76,47 @@ def all_places(config_as_of: ConfigAsOf) -> list[DatedPlaces]:
     return found
 
 
-def _earlier(base: Config, undated: Config, config_as_of: ConfigAsOf) -> Iterator[tuple[date, Config]]:
-    for day in sorted(_dates_of(undated) - {_run_date(base)}):
-        yield day, config_as_of(day.isoformat())
-
-
 def _run_date(config: Config) -> date | None:
     body = config.feature_pipeline_body
     return body.common.current_run_date if body else None
 
 
-def _dates_of(undated: Config) -> set[date]:
-    """The run dates of which there are files: outputs, what belongs to them, or what a killed run left of them."""
+def _dates_of(undated: Config, names_like: NamesLike | None) -> set[date]:
+    """The run dates of which there are files or tables: outputs, what belongs to them, or what a killed run left."""
     tree, found = undated.model_dump(mode="json", by_alias=True), set[date]()
     for key in _PATHS:
         path = dig(tree, key)
-        if isinstance(path, str) and _STAMP in path and not storage.is_table(path):
+        if not isinstance(path, str) or _STAMP not in path:
+            continue
+        if storage.is_table(path):
+            found |= set(_dates_of_tables(path, names_like)) if names_like else set()
+        else:
             parent, _, name = path.rstrip("/").rpartition("/")
             nearby = (f".{name}.blitz-*", "_refresh", ".blitz-backfill-*", "quarantine")
             for pattern in (path.rstrip("/"), *(f"{parent}/{each}" for each in nearby if _STAMP in parent + each)):
                 found |= set(_dates_below(pattern))
     return found
+
+
+def _dates_of_tables(path: str, names_like: NamesLike) -> Iterator[date]:
+    """The dates in the names of the tables, and of those that killed runs left, that a name with the stamp of no date
+    has for other dates."""
+    name = table_name(path)
+    if _STAMP in (name.catalog or ""):
+        return
+    stem = re.escape(f"{name.schema}.{name.table}")
+    named = re.compile(
+        stem.replace(_STAMP, r"(\d{8})", 1).replace(_STAMP, r"\d{8}") + f"(?:{STAGING}.*)?", re.IGNORECASE
+    )
+    for each in names_like(name):
+        yield from _date_of(named.fullmatch(each))
+
+
+def _date_of(match: re.Match[str] | None) -> Iterator[date]:
+    digits = match[1] if match else ""
+    day = parsed(parse_date, f"{digits[:4]}-{digits[4:6]}-{digits[6:]}")
+    if day:
+        yield day
 
 
 def _dates_below(pattern: str) -> Iterator[date]:
@@ -99,10 +126,7 @@ def _dates_below(pattern: str) -> Iterator[date]:
     tail = re.escape("/".join(parts[first:])).replace(r"\*", "[^/]*")
     named = re.compile("(?:^|/)" + tail.replace(_STAMP, r"(\d{8})", 1).replace(_STAMP, r"\d{8}") + "(?:/|$)")
     for info in storage.list_files(pattern.replace(_STAMP, _ANY_STAMP)):
-        digits = match[1] if (match := named.search(info.path)) else ""
-        day = parsed(parse_date, f"{digits[:4]}-{digits[4:6]}-{digits[6:]}")
-        if day:
-            yield day
+        yield from _date_of(named.search(info.path))
 
 
 def folders_of(template: str) -> list[str]:

@@ -5,9 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
+from pyspark.sql import SparkSession
+
 from blitz import storage
+from blitz.erase.catalogs import drop
 from blitz.erase.places import DatedPlaces, Place
 from blitz.publish.files import store_of
+from blitz.publish.tables import output_exists
 
 log = logging.getLogger(__name__)
 
@@ -22,14 +26,19 @@ class Expired:
     day: date
 
 
-def expired_places(dated: Sequence[DatedPlaces], before: date) -> list[tuple[Expired, Place]]:
-    """The places of run dates before a day, and the quarantines of all run dates that were last written before it."""
+def expired_places(
+    dated: Sequence[DatedPlaces], before: date, spark: SparkSession | None = None
+) -> list[tuple[Expired, Place]]:
+    """The places of run dates before a day, and the quarantines of all run dates that were last written before it.
+
+    ``spark`` looks for tables of a catalog; without it they are left out.
+    """
     found: dict[str, tuple[Expired, Place]] = {}
     for each in dated:
         for place in each.dated if each.run_date and each.run_date < before else ():
-            if not storage.is_table(place.path) and storage.exists(place.path):
+            if _exists(place.path, spark):
                 assert each.run_date is not None
-                files = len(storage.list_files(place.path))
+                files = 0 if storage.is_table(place.path) else len(storage.list_files(place.path))
                 found[place.path] = Expired(place.name, place.path, files, each.run_date), place
         for place in each.places:
             last = _last_written(place.path) if place.kind == "quarantine" else None
@@ -46,12 +55,16 @@ def expired_exports(folders: Sequence[str], before: date) -> list[Expired]:
     return [Expired("exported list", info.path, 1, day) for info, day in dated if day < before]
 
 
-def remove_place(place: Place, run_id: str) -> None:
+def remove_place(place: Place, run_id: str, spark: SparkSession | None = None) -> None:
     """Remove a place: a table at once, so that no reader sees a part of it, under its lock.
 
     Raises PublishError where a run is publishing there.
     """
     log.info("%s: removed", place.path)
+    if storage.is_table(place.path):
+        assert spark is not None
+        drop(spark, place.path)
+        return
     if place.kind not in ("table", "quarantine"):
         storage.delete(place.path)
         return
@@ -59,6 +72,12 @@ def remove_place(place: Place, run_id: str) -> None:
     with store.lock(run_id):
         store.recover()
         store.discard(run_id)
+
+
+def _exists(path: str, spark: SparkSession | None) -> bool:
+    if storage.is_table(path):
+        return spark is not None and output_exists(spark, path)
+    return storage.exists(path)
 
 
 def _last_written(path: str) -> date | None:

@@ -64,7 +64,7 @@ class Task:
 def erase(task: Task, certificate: Certificate, spark: SparkSession | None = None) -> None:
     """Remove what is past its retention, erase the customers, and keep the certificate up to date on the way.
 
-    Interrupted at any moment, it can be called again. ``spark`` is needed for customers.
+    Interrupted at any moment, it can be called again. ``spark`` is needed for customers and tables of a catalog.
 
     Raises PublishError where a run is publishing, BlitzError where rows of the customers are left in the end; the
     certificate says what was done until then.
@@ -72,7 +72,7 @@ def erase(task: Task, certificate: Certificate, spark: SparkSession | None = Non
     with _alone(task):
         _save(task, certificate)
         if task.older_than:
-            _expire(task, task.older_than, certificate)
+            _expire(task, task.older_than, certificate, spark)
         if task.request:
             assert spark is not None
             _Erasure(task, task.request, certificate, spark).run()
@@ -95,12 +95,12 @@ def _save(task: Task, certificate: Certificate) -> None:
         certificate.write()
 
 
-def _expire(task: Task, before: date, certificate: Certificate) -> None:
+def _expire(task: Task, before: date, certificate: Certificate, spark: SparkSession | None) -> None:
     """Remove what is past its retention, or list it."""
-    for expired, place in expired_places(task.dated, before):
+    for expired, place in expired_places(task.dated, before, spark):
         certificate.add_expired(expired)
         if not task.dry_run:
-            remove_place(place, task.run_id)
+            remove_place(place, task.run_id, spark)
             certificate.write()
     for export in expired_exports(task.lists, before):
         certificate.add_expired(export)
@@ -125,7 +125,7 @@ class _Erasure:
             entries = suppress(self._request, task.suppression_path)
             certificate.suppression = {"path": task.suppression_path, "entries": entries}
             log.info("suppression list: %s entries, %s", f"{entries:,}", task.suppression_path)
-            for path in recover_leftovers(task.places("table", "quarantine")):
+            for path in recover_leftovers(self._spark, task.places("table", "quarantine")):
                 certificate.removed.append({"name": "what a killed run left", "path": path})
         self._remove_copies()
         self._erase_from_quarantines()

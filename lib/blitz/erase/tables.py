@@ -1,6 +1,7 @@
 """Tables with the customers' ids: which of their files hold rows of erased customers, and the tables without them."""
 
 import logging
+import re
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -13,7 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from blitz import storage
-from blitz.erase.catalogs import expire_versions
+from blitz.erase.catalogs import drop_leftovers, expire_versions
 from blitz.erase.places import Place
 from blitz.erase.request import Request
 from blitz.errors import InputError
@@ -33,6 +34,7 @@ from blitz.storage.frames import read_parquet
 log = logging.getLogger(__name__)
 
 _ERASED = "_erased_id"
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:(?=/)")
 _LOG_DAYS = 30  # for which Delta keeps the log entries of earlier versions, unless the table says otherwise
 
 
@@ -206,16 +208,17 @@ def _publication(place: Place, keep: list[str], run_id: str) -> AbstractContextM
     return publishing_months(place.path, day, run_id=run_id, keep=lambda: keep)
 
 
-def recover_leftovers(places: Sequence[Place]) -> list[str]:
+def recover_leftovers(spark: SparkSession, places: Sequence[Place]) -> list[str]:
     """Complete or undo the swap of runs that died next to some tables, and remove what they left; returns the paths.
 
     Raises PublishError where a living run is publishing there.
     """
     found = []
     for place in places:
-        parent, _, name = place.path.rstrip("/").rpartition("/")
-        if storage.is_table(place.path):  # staging tables and branches are the catalog's own
+        if storage.is_table(place.path):
+            found += drop_leftovers(spark, place.path)
             continue
+        parent, _, name = place.path.rstrip("/").rpartition("/")
         if storage.list_files(f"{parent}/.{name}.blitz-*") or storage.exists(f"{parent}/.{name}.blitz.journal"):
             log.info("%s: removing what a killed run left", place.path)
             recover(place.path)
@@ -243,5 +246,6 @@ def _id_column(path: str) -> tuple[RawColumn, int]:
 
 
 def _plain(uri: str) -> str:
-    """A file's URI without its scheme, as both engines and this package write it."""
-    return urllib.parse.unquote(uri.partition("://")[2]).lstrip("/") if "://" in uri else uri.lstrip("/")
+    """A file's URI without its scheme: the engines write ``file:/a`` and ``file:///a``, this package ``/a``."""
+    scheme = _SCHEME.match(uri)
+    return (urllib.parse.unquote(uri[scheme.end() :]) if scheme else uri).lstrip("/")
