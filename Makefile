@@ -87,6 +87,7 @@ docs: setup ## write the column tables of docs/data.md again, from the code
 bench: setup java ## measure against pandas and DuckDB (SIZES="500000 2000000")
 	PYTHONPATH=lib $(PYTHON_IN_VENV) benchmarks/reading.py
 	$(PYTHON_IN_VENV) benchmarks/commands.py
+	$(PYTHON_IN_VENV) benchmarks/suppression.py --rounds 2
 	$(PYTHON_IN_VENV) benchmarks/run.py $(SIZES)
 
 bench-load: setup java ## the whole run with little memory, and over skewed data (ORDERS, 5,000,000 unless given)
