@@ -8,7 +8,7 @@ from chispa import assert_df_equality
 from pyspark.sql import functions as F
 
 from blitz.accounts import RowMetrics
-from blitz.features.order_customers import OrderCustomers, customer_keys, with_user_flag
+from blitz.features.order_customers import OrderCustomers, customer_keys, erased_keys, with_customer_flags
 from blitz.features.orders import (
     OrderSettings,
     OrderTables,
@@ -73,49 +73,53 @@ def test_the_window_is_closed_at_its_first_local_midnight_and_open_at_its_last(s
 
 def test_the_smallest_customer_wins_as_text_and_incomplete_rows_name_none(spark):
     given = spark.createDataFrame(
-        [(1, "9", 0), (1, "10", 0), (1, "9", 0), (2, "0007", 0), (2, "0007", 0), (3, None, 0), (None, "5", 0)],
-        "order_key bigint, customer string, flag int",
+        [(1, "9"), (1, "10"), (1, "9"), (2, "0007"), (2, "0007"), (3, None), (None, "5")],
+        "order_key bigint, customer string",
     )
-    given = given.select("order_key", "customer", (F.col("flag") == 1).alias("is_erased"))
     expected = spark.createDataFrame(
-        [(1, "10", True, False), (2, "0007", False, False), (3, None, None, False)],
-        "order_key bigint, algonomy_id string, is_conflict boolean, is_erased boolean",
+        [(1, "10", True), (2, "0007", False), (3, None, None)],
+        "order_key bigint, algonomy_id string, is_conflict boolean",
     )
     assert_df_equality(customer_keys(given), expected, ignore_nullable=True, ignore_row_order=True)
 
 
 def test_an_order_is_erased_where_its_smallest_customer_is(spark):
     rows = [
-        (1, "a", True),
-        (2, "a", True), (2, "b", False),  # b does not get the order
-        (3, "a", False), (3, "b", True),  # it is a's
-        (4, "a", True), (4, "b", True),
-        (5, "", True), (5, "a", False),  # as a refresh keeps an erased customer
-        (6, "", True),
-        (7, "a", False), (7, "a", False),
-        (None, None, True), (8, None, False),
+        (1, "a"),
+        (2, "a"), (2, "b"),  # b does not get the order
+        (3, "0"), (3, "a"),  # it is 0's
+        (4, "a"), (4, "c"),
+        (5, ""), (5, "b"),  # as a refresh keeps an erased customer
+        (7, "b"), (7, "b"),
+        (None, "a"), (8, None),
     ]  # fmt: skip
-    given = spark.createDataFrame(rows, "order_key bigint, customer string, is_erased boolean")
-    keys = customer_keys(given, given.where("is_erased")).collect()
-    found = {row["order_key"]: (row["algonomy_id"], row["is_erased"]) for row in keys}
-    assert found == {
-        1: ("a", True), 2: ("a", True), 3: ("a", False), 4: ("a", True), 5: ("", True), 6: ("", True),
-        7: ("a", False), 8: (None, False),
+    keyed = spark.createDataFrame(rows, "order_key bigint, customer string")
+    erased = spark.createDataFrame([("a",), ("c",), ("",), ("nobody",)], "algonomy_id string")
+    flagged = with_customer_flags(customer_keys(keyed), None, erased).collect()
+    assert {row["order_key"]: (row["algonomy_id"], row["is_erased"]) for row in flagged} == {
+        1: ("a", True), 2: ("a", True), 3: ("0", False), 4: ("a", True), 5: ("", True), 7: ("b", False),
+        8: (None, False),
     }  # fmt: skip
+    stems = spark.createDataFrame([(1,), (2,), (3,), (5,)], "stem bigint")
+    found = erased_keys(keyed, erased, stems, OWNAPP).collect()
+    assert sorted(row["order_key"] for row in found) == [1, 2, 5]
 
 
-def test_user_flags(spark):
-    known = spark.createDataFrame(
-        [(1, "a", False, True), (2, "b", True, False), (3, None, False, False)],
-        "order_key bigint, algonomy_id string, is_conflict boolean, is_erased boolean",
-    )
-    users = spark.createDataFrame([("a",), ("a",), (None,)], "algonomy_id string")
-    schema = "order_key bigint, algonomy_id string, is_conflict boolean, is_erased boolean, is_ownapp_user boolean"
-    rows = [(1, "a", False, True, True), (2, "b", True, False, False), (3, None, False, False, False)]
-    expected = spark.createDataFrame(rows, schema)
-    assert_df_equality(with_user_flag(known, users), expected, ignore_nullable=True, ignore_row_order=True)
-    own = spark.createDataFrame([(*row[:4], True) for row in rows], schema)
-    assert_df_equality(with_user_flag(known, None), own, ignore_nullable=True, ignore_row_order=True)
+def test_customer_flags(spark):
+    schema = "order_key bigint, algonomy_id string, is_conflict boolean"
+    known = spark.createDataFrame([(1, "a", False), (2, "b", True), (3, None, False), (4, "c", False)], schema)
+    users = spark.createDataFrame([("a",), ("a",), ("c",), (None,)], "algonomy_id string")
+    erased = spark.createDataFrame([("b",), ("c",)], "algonomy_id string")
+    for given, gone, flags in (
+        (users, erased, {1: (False, True), 2: (True, False), 3: (False, False), 4: (True, True)}),
+        (users, None, {1: (False, True), 2: (False, False), 3: (False, False), 4: (False, True)}),
+        (None, erased, {1: (False, True), 2: (True, True), 3: (False, True), 4: (True, True)}),
+        (None, None, dict.fromkeys((1, 2, 3, 4), (False, True))),
+    ):
+        rows = [(*row, *flags[row["order_key"]]) for row in known.collect()]
+        expected = spark.createDataFrame(rows, f"{schema}, is_erased boolean, is_ownapp_user boolean")
+        found = with_customer_flags(known, given, gone)
+        assert_df_equality(found, expected, ignore_nullable=True, ignore_row_order=True)
 
 
 SETTINGS = OrderSettings(

@@ -27,6 +27,8 @@ def test_ids_are_found_by_their_hashes(spark):
     }
     assert sorted(row["at"] for row in flagged.where("is_erased").collect()) == [2, 5]
     assert sorted(row["at"] for row in LIST.matching(given, "customer").collect()) == [2, 5]
+    assert sorted(row["algonomy_id"] for row in LIST.among(given.union(given), "customer").collect()) == ["0008", "é-1"]
+    assert LIST.among(given.where("at = 1"), "customer").collect() == []
     assert NOBODY.flag(given).where("is_erased").count() == 0
     assert SALT not in repr(LIST)
 
@@ -49,7 +51,7 @@ def test_rejected_rows_are_connected_by_id_and_by_order(spark):
         [(table, "f", "bad_record", raw) for table, raw in rows], "table string, file string, reason string, raw string"
     )
     keys = spark.createDataFrame([("B1\x1f7040\x1f20095",)], "order_key string")
-    erased = ErasedOrders(CHANNELS["instore"], ReadOptions(), "Asia/Kolkata", LIST, keys)
+    erased = ErasedOrders(CHANNELS["instore"], ReadOptions(), "Asia/Kolkata", LIST, lambda _: keys)
     left = {row["raw"] for row in erased.without(given).collect()}
     assert left == {raw for at, (_, raw) in enumerate(rows) if at in (0, 5, 7, 9)}
 
@@ -60,5 +62,5 @@ def test_delivery_orders_are_connected_by_their_number(spark):
         [(table, "f", "bad_record", raw) for table, raw in rows], "table string, file string, reason string, raw string"
     )
     keys = spark.createDataFrame([(2,)], "order_key bigint").where(F.lit(True))
-    erased = ErasedOrders(CHANNELS["ownapp"], ReadOptions(), "Asia/Kolkata", LIST, keys)
+    erased = ErasedOrders(CHANNELS["ownapp"], ReadOptions(), "Asia/Kolkata", LIST, lambda _: keys)
     assert {row["raw"] for row in erased.without(given).collect()} == {'{"id":3}', "{}"}

@@ -1,5 +1,8 @@
 """Quarantines without the rejected rows of erased customers (docs/contract.md, section 12)."""
 
+from functools import partial
+
+import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
 
 from blitz import storage
@@ -8,14 +11,13 @@ from blitz.erase.catalogs import expire_versions
 from blitz.erase.places import Place
 from blitz.erase.request import Request
 from blitz.errors import InputError
-from blitz.features.order_customers import customer_keys, erased_keys, keyed_customers, mapping_columns
+from blitz.features.order_customers import erased_keys, keyed_customers, mapping_columns
 from blitz.publish.tables import publish, read_output
 from blitz.raw import typed_rows as sources
 from blitz.raw.channels import Channel, channel_of
 from blitz.raw.customer_mapping import with_mapping_reason
 from blitz.raw.erased_rows import ErasedOrders
 from blitz.raw.inputs import raw_inputs, read_options
-from blitz.raw.suppression import IS_ERASED
 from blitz.spark.staging import Staging
 
 
@@ -45,7 +47,8 @@ class Quarantines:
         channel = channel_of(place.channel, body.common.business_day_minutes)
         rows = read_output(self._spark, place.path)
         options, timezone = read_options(body, place.channel), body.common.timezone
-        erased = ErasedOrders(channel, options, timezone, self._request.suppression, self._keys(channel))
+        keys = partial(self._keys, channel)
+        erased = ErasedOrders(channel, options, timezone, self._request.suppression, keys)
         return rows, erased.without(rows)
 
     def erase(self, place: Place, run_id: str, *, dry_run: bool) -> tuple[int, int, int]:
@@ -62,19 +65,21 @@ class Quarantines:
             expire_versions(self._spark, place.path)
         return files, total, total - left
 
-    def _keys(self, channel: Channel) -> DataFrame:
-        """``order_key`` of the customers' orders by the raw customer mapping; none where it cannot be read."""
+    def _keys(self, channel: Channel, stems: DataFrame) -> DataFrame:
+        """``order_key`` of the customers' orders with these stems by the raw customer mapping; none where it cannot be
+        read."""
         try:
             mapping = self._staging.shared("mapping", self._mapping)
         except InputError as error:
             self._problem = str(error)
             kind = "bigint" if len(channel.key_columns) == 1 else "string"
             return self._spark.createDataFrame([], f"order_key {kind}")
-        keyed = keyed_customers(mapping, channel)
-        return erased_keys(customer_keys(keyed, keyed.where(IS_ERASED)))
+        customers = pd.DataFrame({"algonomy_id": sorted(self._request.customers)})
+        ids = self._spark.createDataFrame(customers, "algonomy_id string")
+        return erased_keys(keyed_customers(mapping, channel), ids, stems, channel)
 
     def _mapping(self) -> DataFrame:
         body = self._config.feature_pipeline
         inputs = raw_inputs(body, (), allow_repeated_files=True, spark=self._spark)
         typed = sources.read_table(self._spark, inputs.customer_mapping, body.common.timezone)
-        return self._request.suppression.flag(with_mapping_reason(typed).select(*mapping_columns()))
+        return with_mapping_reason(typed).select(*mapping_columns())

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -11,6 +12,9 @@ from blitz.raw.specs import REASON
 from blitz.raw.suppression import IS_ERASED
 from blitz.spark.columns import to_bigint
 from blitz.spark.partitions import partitioned_by
+
+IS_USER = "is_ownapp_user"
+_ID = "_customer"
 
 
 def mapping_columns() -> list[Column]:
@@ -32,13 +36,10 @@ def _mapping_key(channel: Channel) -> Column:
 
 
 def keyed_customers(mapping: DataFrame, channel: Channel) -> DataFrame:
-    """``order_key``, ``customer`` and ``is_erased`` of the rows of ``mapping_columns`` that are not rejected. In-store
-    orders are identified by invoice, store and date, the others by their id.
-
-    ``mapping`` also has ``is_erased`` (``Suppression.flag``).
-    """
+    """``order_key`` and ``customer`` of the rows of ``mapping_columns`` that are not rejected. In-store orders are
+    identified by invoice, store and date, the others by their id."""
     good = mapping.where(F.col(REASON).isNull())
-    return good.select(F.col(mapping_key_name(channel)).alias("order_key"), "customer", IS_ERASED)
+    return good.select(F.col(mapping_key_name(channel)).alias("order_key"), "customer")
 
 
 @dataclass(frozen=True)
@@ -52,61 +53,72 @@ class OrderCustomers:
     per_order: Callable[[DataFrame], DataFrame]
 
     @staticmethod
-    def of_mapping(keyed: DataFrame, erased: DataFrame | None) -> "OrderCustomers":
+    def of_mapping(keyed: DataFrame) -> "OrderCustomers":
         """The customers that the mapping names, see ``customer_keys``."""
-        return OrderCustomers(keyed, lambda rows: customer_keys(rows, erased))
+        return OrderCustomers(keyed, customer_keys)
 
-    def among(self, ownapp_users: DataFrame | None) -> "OrderCustomers":
-        """The same with ``is_ownapp_user``, see ``with_user_flag``."""
-        return OrderCustomers(self.rows, lambda rows: with_user_flag(self.per_order(rows), ownapp_users))
+    def flagged(self, ownapp_users: DataFrame | None, erased: DataFrame | None) -> "OrderCustomers":
+        """The same with what is known of the customers, see ``with_customer_flags``."""
+        return OrderCustomers(self.rows, lambda rows: with_customer_flags(self.per_order(rows), ownapp_users, erased))
 
     def all(self) -> DataFrame:
         """One row for every order that the rows name."""
         return self.per_order(self.rows)
 
 
-def customer_keys(keyed: DataFrame, erased: DataFrame | None = None) -> DataFrame:
+def customer_keys(keyed: DataFrame) -> DataFrame:
     """The customer of every order key of ``keyed_customers``: the smallest id where the mapping names several (then
     ``is_conflict``).
 
-    An order whose smallest id is that of an erased customer is no other customer's (docs/contract.md, section 12). An
-    erased customer whose id is empty (as refreshes keep them) is smaller than all others.
-
-    Args:
-        keyed: the rows of the mapping.
-        erased: those of erased customers, few; None where nobody is erased.
-
-    Returns ``order_key``, ``algonomy_id``, ``is_conflict``, ``is_erased``; ``algonomy_id`` and ``is_conflict`` are
-    null where no row of the key names a customer.
+    Returns ``order_key``, ``algonomy_id``, ``is_conflict``; the last two are null where no row of the key names a
+    customer.
     """
     # The least of texts is found by sorting, and the join sorts by this key anyway: shuffled first, it is one sort.
-    known = (
+    return (
         partitioned_by(keyed.where(F.col("order_key").isNotNull()), "order_key")
         .groupBy("order_key")
         .agg(F.min("customer").alias("algonomy_id"), F.max("customer").alias("largest"))
         .select("order_key", "algonomy_id", (F.col("algonomy_id") != F.col("largest")).alias("is_conflict"))
     )
-    if erased is None:
-        return known.withColumn(IS_ERASED, F.lit(False))
-    smallest = erased.where("order_key is not null").groupBy(F.col("order_key").alias("erased_key"))
-    few = F.broadcast(smallest.agg(F.min("customer").alias("smallest_erased")))
-    is_erased = F.coalesce(F.col("smallest_erased") <= F.col("algonomy_id"), F.lit(False))
-    # The few are on the left: Sail makes the hash table of a join from the left side.
-    joined = few.join(known, F.col("erased_key") == F.col("order_key"), "right")
-    return joined.select(*known.columns, is_erased.alias(IS_ERASED))
 
 
-def erased_keys(customers: DataFrame) -> DataFrame:
-    """``order_key`` of the orders of erased customers among ``customer_keys``."""
-    return customers.where(IS_ERASED).select("order_key")
+def erased_keys(keyed: DataFrame, erased: DataFrame, stems: DataFrame, channel: Channel) -> DataFrame:
+    """``order_key`` of the orders of erased customers: those whose smallest id is one of theirs (docs/contract.md,
+    section 12).
+
+    Args:
+        keyed: ``keyed_customers`` of the channel.
+        erased: ``algonomy_id`` of the erased customers.
+        stems: ``stem`` of the keys of few orders (``Channel.key_stem``), each once; other orders are left out.
+        channel: the channel.
+    """
+    few = stems.join(keyed, F.col("stem") == channel.key_stem(F.col("order_key"))).drop("stem")
+    return erased.join(customer_keys(few), "algonomy_id").select("order_key")
 
 
-def with_user_flag(known: DataFrame, ownapp_users: DataFrame | None) -> DataFrame:
-    """``customer_keys`` with ``is_ownapp_user``: whether the customer is in ``ownapp_users``; always for None, which is
-    own app itself."""
-    if ownapp_users is None:
-        return known.withColumn("is_ownapp_user", F.lit(True))
-    users = ownapp_users.select("algonomy_id").distinct().withColumn("is_user", F.lit(True))
-    flagged = known.join(users, "algonomy_id", "left")
-    is_user = F.coalesce(F.col("is_user"), F.lit(False)).alias("is_ownapp_user")
-    return flagged.select("order_key", "algonomy_id", "is_conflict", IS_ERASED, is_user)
+def with_customer_flags(known: DataFrame, ownapp_users: DataFrame | None, erased: DataFrame | None) -> DataFrame:
+    """``customer_keys`` with what is known of the customers.
+
+    Args:
+        known: the customer of every order key.
+        ownapp_users: ``algonomy_id`` of the own-app users; None for own app itself, where every customer is one.
+        erased: ``algonomy_id`` of the erased customers, few; None where nobody is erased.
+
+    Returns the columns of ``known``, ``is_erased`` and ``is_ownapp_user``.
+    """
+    if ownapp_users is None and erased is None:
+        return known.withColumns({IS_ERASED: F.lit(False), IS_USER: F.lit(True)})
+    named = {IS_USER: ownapp_users, IS_ERASED: erased}
+    ids = [_flagged(customers, flag) for flag, customers in named.items() if customers is not None]
+    flags = reduce(DataFrame.unionByName, ids).groupBy(_ID).agg(*[F.max(flag).alias(flag) for flag in named])
+    # The customers are on the left: Sail makes the hash table of a join from the left side.
+    joined = flags.join(known, F.col(_ID) == F.col("algonomy_id"), "right")
+    is_user, is_erased = (F.coalesce(F.col(flag), F.lit(False)) for flag in (IS_USER, IS_ERASED))
+    is_user = F.lit(True) if ownapp_users is None else is_user
+    return joined.select(*known.columns, is_erased.alias(IS_ERASED), is_user.alias(IS_USER))
+
+
+def _flagged(customers: DataFrame, flag: str) -> DataFrame:
+    """The ids of some customers with both flags, of which one is set."""
+    both = [F.lit(name == flag).alias(name) for name in (IS_USER, IS_ERASED)]
+    return customers.select(F.col("algonomy_id").alias(_ID), *both)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -201,7 +201,7 @@ class OrderFeaturePipeline:
         return OrderTables(
             orders=reader.orders(self.channel),
             lines=reader.lines(self.channel),
-            customers=reader.customers(self.channel).among(users),
+            customers=reader.customers(self.channel).flagged(users, reader.erased_customers()),
             queries=reader.queries(self.channel),
             stores=store_table(self.spark, mappings, self.channel),
             items=item_table(self.spark, mappings, self.channel),
@@ -227,8 +227,9 @@ class OrderFeaturePipeline:
         if reader.suppression.is_empty:
             return rejected
         options, timezone = read_options(self.config, self.channel.name), self.config.common.timezone
-        erased = ErasedOrders(self.channel, options, timezone, reader.suppression, reader.erased(self.channel))
-        return erased.without(rejected)
+        keys = partial(reader.erased, self.channel)
+        erased = ErasedOrders(self.channel, options, timezone, reader.suppression, keys)
+        return erased.without(self._staging.kept(rejected))
 
     def _refuse_damaged_files(self, quarantine: DataFrame) -> None:
         damaged = damaged_files(quarantine)

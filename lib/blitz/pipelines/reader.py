@@ -6,13 +6,13 @@ from typing import Protocol
 from pyspark.sql import DataFrame, SparkSession
 
 from blitz.accounts import Account, RowMetrics
-from blitz.features.order_customers import OrderCustomers, customer_keys, erased_keys, keyed_customers, mapping_columns
+from blitz.features.order_customers import OrderCustomers, erased_keys, keyed_customers, mapping_columns
 from blitz.features.orders import CountedLines
 from blitz.raw import typed_rows as sources
 from blitz.raw.channels import Channel
 from blitz.raw.customer_mapping import MAPPING, mapping_account, observe_mapping, with_mapping_reason
 from blitz.raw.inputs import RawInputs
-from blitz.raw.suppression import IS_ERASED, Suppression
+from blitz.raw.suppression import Suppression
 from blitz.raw.tables import RawTable
 from blitz.spark.staging import Staging
 
@@ -27,8 +27,7 @@ class Reader(Protocol):
         """Return the typed lines with ``reject_reason``, or lines already aggregated per order."""
 
     def customers(self, channel: Channel) -> OrderCustomers:
-        """Return the customers of the channel's orders: ``order_key``, ``algonomy_id``, ``is_conflict``,
-        ``is_erased``."""
+        """Return the customers of the channel's orders: ``order_key``, ``algonomy_id``, ``is_conflict``."""
 
     def queries(self, channel: Channel) -> DataFrame | None:
         """Return the distinct ``order_key`` of the orders with a query; None where the channel has no queries."""
@@ -49,8 +48,12 @@ class Reader(Protocol):
     def suppression(self) -> Suppression:
         """The customers whose orders are left out."""
 
-    def erased(self, channel: Channel) -> DataFrame:
-        """Return ``order_key`` of the orders of those customers."""
+    def erased_customers(self) -> DataFrame | None:
+        """Return ``algonomy_id`` of those customers, as ``customers`` has it; None where nobody is erased."""
+
+    def erased(self, channel: Channel, stems: DataFrame) -> DataFrame:
+        """Return ``order_key`` of the orders of those customers, at least those whose keys have one of the ``stem``
+        (``Channel.key_stem``). Not where nobody is erased."""
 
 
 class FileReader:
@@ -81,27 +84,31 @@ class FileReader:
         mapping = self._shared_mapping()
         if channel.name == self._inputs.first_channel:
             mapping = observe_mapping(mapping, self._metrics)
-        return OrderCustomers.of_mapping(keyed_customers(mapping, channel), self._erased_rows(channel))
+        return OrderCustomers.of_mapping(keyed_customers(mapping, channel))
 
     @property
     def suppression(self) -> Suppression:
         """The customers whose orders are left out."""
         return self._inputs.suppression
 
-    def erased(self, channel: Channel) -> DataFrame:
-        """Return ``order_key`` of the orders of those customers."""
-        keyed, erased = keyed_customers(self._shared_mapping(), channel), self._erased_rows(channel)
-        few = keyed.where(IS_ERASED).select("order_key").distinct()  # their keys alone decide
-        return erased_keys(customer_keys(few.join(keyed, "order_key"), erased))
-
-    def _erased_rows(self, channel: Channel) -> DataFrame | None:
-        """The rows of erased customers; None where nobody is erased."""
+    def erased_customers(self) -> DataFrame | None:
+        """Return ``algonomy_id`` of those customers whom the mapping names; None where nobody is erased."""
         if self.suppression.is_empty:
             return None
-        return keyed_customers(self._shared_mapping(), channel).where(IS_ERASED)
+        return self._staging.shared("erased customers", self._erased_customers)
+
+    def erased(self, channel: Channel, stems: DataFrame) -> DataFrame:
+        """Return ``order_key`` of the orders of those customers with these stems. Not where nobody is erased."""
+        customers = self.erased_customers()
+        assert customers is not None
+        return erased_keys(keyed_customers(self._shared_mapping(), channel), customers, stems, channel)
+
+    def _erased_customers(self) -> DataFrame:
+        return self.suppression.among(self._shared_mapping(), "customer")
 
     def _shared_mapping(self) -> DataFrame:
-        return self._staging.shared(MAPPING, self._mapping, cached=len(self._inputs.orders) > 1)
+        is_read_again = len(self._inputs.orders) > 1 or not self.suppression.is_empty
+        return self._staging.shared(MAPPING, self._mapping, cached=is_read_again)
 
     def _typed(self, channel: Channel, name: str) -> DataFrame:
         table = raw_tables(self._inputs, channel.name)[name]
@@ -123,9 +130,7 @@ class FileReader:
 
     def _mapping(self) -> DataFrame:
         typed = sources.read_table(self._spark, self._inputs.customer_mapping, self._timezone)
-        rows = with_mapping_reason(typed).select(*mapping_columns())
-        # Parsed once: Sail computes the customer of a row again for the join with the list.
-        return self.suppression.flag(rows if self.suppression.is_empty else self._staging.once(rows))
+        return with_mapping_reason(typed).select(*mapping_columns())
 
     def queries(self, channel: Channel) -> DataFrame | None:
         """Return the keys of the orders with a query; None where the channel has no queries."""

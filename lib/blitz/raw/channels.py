@@ -81,6 +81,10 @@ class Channel:
         """The key of an order among the channel's published order features, comparable with ``order_key``."""
         return self._key(self.published_key_columns)
 
+    def key_stem(self, key: Column) -> Column:
+        """A key without its date: the complete key of a row whose time cannot be read. An id is its own stem."""
+        return key if len(self.key_columns) == 1 else F.substring_index(key, KEY_SEPARATOR, 2)
+
     def _key(self, columns: tuple[str, ...]) -> Column:
         if len(columns) == 1:
             return F.col(columns[0])

@@ -5,13 +5,14 @@ their orders. A row whose key cannot be read belongs to nobody, except in-store:
 where the time cannot be read.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from blitz.raw.channels import KEY_SEPARATOR, Channel
+from blitz.raw.channels import Channel
 from blitz.raw.customer_mapping import MAPPING
 from blitz.raw.specs import CUSTOMER_MAPPING, TableSpec
 from blitz.raw.suppression import Suppression
@@ -31,37 +32,39 @@ class ErasedOrders:
         options: how its orders and lines are written.
         timezone: the zone of local times.
         suppression: the hashes of the customers' ids.
-        keys: ``order_key`` of their orders.
+        keys: returns ``order_key`` of their orders, at least of those whose keys have one of the stems of a frame.
     """
 
     channel: Channel
     options: ReadOptions
     timezone: str
     suppression: Suppression
-    keys: DataFrame
+    keys: Callable[[DataFrame], DataFrame]
 
     def without(self, rejected: DataFrame) -> DataFrame:
-        """The rejected rows (``table``, ``file``, ``reason``, ``raw``) that are not the erased customers'."""
+        """The rejected rows (``table``, ``file``, ``reason``, ``raw``) that are not the erased customers'.
+
+        They are read several times.
+        """
         if self.suppression.is_empty:
             return rejected
         specs = {self.channel.orders.name: self.channel.orders, self.channel.lines.name: self.channel.lines}
         rest = rejected.where(~F.col("table").isin(*specs))
-        of_others = [self._of_other_orders(rejected, spec) for spec in specs.values()]
-        return without_ids(reduce(DataFrame.unionByName, [rest, *of_others]), self.suppression)
+        keyed = reduce(DataFrame.unionByName, [self._keyed(rejected, spec) for spec in specs.values()])
+        of_others = keyed.join(self._known_keys(keyed), "_key", "left_anti").select(*rejected.columns)
+        return without_ids(rest.unionByName(of_others), self.suppression)
 
-    def _of_other_orders(self, rejected: DataFrame, spec: TableSpec) -> DataFrame:
-        """The rejected orders or lines whose key is that of no erased customer's order."""
+    def _keyed(self, rejected: DataFrame, spec: TableSpec) -> DataFrame:
+        """The rejected orders or lines with their ``_key``."""
         key = self.channel.order_key() if spec is self.channel.orders else self.channel.line_key()
         typed = _typed_again(rejected.where(F.col("table") == spec.name), spec, self.options, self.timezone)
-        keyed = typed.select(*rejected.columns, key.alias("_key"))
-        return keyed.join(self._known_keys(), "_key", "left_anti").select(*rejected.columns)
+        return typed.select(*rejected.columns, key.alias("_key"))
 
-    def _known_keys(self) -> DataFrame:
-        """The keys, and of in-store keys also invoice and store alone: the key of a row without a time."""
-        keys = self.keys.select(F.col("order_key").alias("_key"))
-        if len(self.channel.key_columns) > 1:
-            keys = keys.union(keys.select(F.substring_index("_key", KEY_SEPARATOR, 2)))
-        return keys.where(F.col("_key").isNotNull()).distinct()
+    def _known_keys(self, keyed: DataFrame) -> DataFrame:
+        """The keys of the customers' orders, and their stems, which are the keys of rows without a time."""
+        stem = self.channel.key_stem(F.col("_key")).alias("stem")
+        keys = self.keys(keyed.where(F.col("_key").isNotNull()).select(stem).distinct()).toDF("_key")
+        return keys.union(keys.select(self.channel.key_stem(F.col("_key")))).distinct()
 
 
 def without_ids(rejected: DataFrame, suppression: Suppression) -> DataFrame:

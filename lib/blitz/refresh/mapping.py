@@ -133,15 +133,14 @@ class MappingRows:
         """Return ``order_key`` and ``customer`` of the rows that map an order."""
         return keyed_customers(self._all_rows(self.copy.parts), channel)
 
-    def erased_rows(self, channel: Channel) -> DataFrame | None:
-        """Return the rows of ``keyed`` of erased customers, whose ids are empty; None where nobody is erased."""
-        return self.keyed(channel).where(IS_ERASED) if self._has_erased else None
+    def erased_customers(self) -> DataFrame | None:
+        """Return ``algonomy_id`` of the erased customers, which is empty for all; None where nobody is erased."""
+        return self._spark.sql("SELECT '' AS algonomy_id") if self._has_erased else None
 
     def erased_keys(self, channel: Channel) -> DataFrame:
         """Return the distinct ``order_key`` of the orders of erased customers."""
-        return (
-            self.keyed(channel).where(F.col(IS_ERASED) & F.col("order_key").isNotNull()).select("order_key").distinct()
-        )
+        rows = keyed_customers(self._all_rows(self.copy.parts).where(IS_ERASED), channel)
+        return rows.where(F.col("order_key").isNotNull()).select("order_key").distinct()
 
     def account(self) -> Account:
         """Return the account of all rows of the mapping."""

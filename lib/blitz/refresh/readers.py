@@ -47,7 +47,7 @@ class AllOrdersReader:
 
     def customers(self, channel: Channel) -> OrderCustomers:
         """Return the customers of the orders that the mapping names."""
-        return OrderCustomers.of_mapping(self._mapping.keyed(channel), self._mapping.erased_rows(channel))
+        return OrderCustomers.of_mapping(self._mapping.keyed(channel))
 
     def queries(self, channel: Channel) -> DataFrame | None:
         """Return the distinct ``order_key`` of the orders with a query; None where the channel has no queries."""
@@ -63,8 +63,12 @@ class AllOrdersReader:
         """The customers whose orders are left out."""
         return self._inputs.suppression
 
-    def erased(self, channel: Channel) -> DataFrame:
-        """Return ``order_key`` of the orders of those customers."""
+    def erased_customers(self) -> DataFrame | None:
+        """Return the empty ``algonomy_id`` of all of them; None where nobody is erased."""
+        return self._mapping.erased_customers()
+
+    def erased(self, channel: Channel, stems: DataFrame) -> DataFrame:
+        """Return ``order_key`` of all orders of those customers."""
         return self._mapping.erased_keys(channel)
 
     def accounts(self, channel: Channel) -> list[Account]:
@@ -114,8 +118,7 @@ class ChangedOrdersReader:
 
     def customers(self, channel: Channel) -> OrderCustomers:
         """Return the customers of the changed orders."""
-        keyed = self._changed(self._mapping.keyed(channel), F.col("order_key"))
-        return OrderCustomers.of_mapping(keyed, self._mapping.erased_rows(channel))
+        return OrderCustomers.of_mapping(self._changed(self._mapping.keyed(channel), F.col("order_key")))
 
     def queries(self, channel: Channel) -> DataFrame | None:
         """Return the distinct ``order_key`` of all orders with a query; None where the channel has no queries."""
@@ -130,8 +133,12 @@ class ChangedOrdersReader:
         """The customers whose orders are left out."""
         return self._inputs.suppression
 
-    def erased(self, channel: Channel) -> DataFrame:
-        """Return ``order_key`` of the orders of those customers."""
+    def erased_customers(self) -> DataFrame | None:
+        """Return the empty ``algonomy_id`` of all of them; None where nobody is erased."""
+        return self._mapping.erased_customers()
+
+    def erased(self, channel: Channel, stems: DataFrame) -> DataFrame:
+        """Return ``order_key`` of all orders of those customers."""
         return self._mapping.erased_keys(channel)
 
     def accounts(self, channel: Channel) -> list[Account]:

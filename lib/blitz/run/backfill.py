@@ -20,13 +20,7 @@ from blitz.config.paths import OUTPUTS
 from blitz.config.values import dig, parse_date
 from blitz.errors import ConfigError, StepError
 from blitz.features.lines import line_features
-from blitz.features.order_customers import (
-    OrderCustomers,
-    customer_keys,
-    erased_keys,
-    keyed_customers,
-    mapping_columns,
-)
+from blitz.features.order_customers import OrderCustomers, customer_keys, keyed_customers, mapping_columns
 from blitz.features.orders import CountedLines, good_lines
 from blitz.pipelines.context import RunContext, StepResult
 from blitz.pipelines.orders import order_settings
@@ -38,7 +32,7 @@ from blitz.raw.customer_mapping import MAPPING, mapping_account, observe_mapping
 from blitz.raw.cut_off import naming_cut_off_files
 from blitz.raw.inputs import RawInputs
 from blitz.raw.mappings import item_table
-from blitz.raw.suppression import IS_ERASED, Suppression
+from blitz.raw.suppression import Suppression
 from blitz.run.execute import run_steps
 from blitz.run.manifest import manifest, manifest_path, previous_steps, write_manifest
 from blitz.run.preflight import check_published_inputs
@@ -115,7 +109,8 @@ def scratch_path(config: Config, run_id: str) -> str:
 @dataclass(frozen=True)
 class StagedReader:
     """Reads what ``stage`` wrote; ``line_counts``: per channel the number of lines read and of bad records;
-    ``mapping``: the first channel and the customer mapping's account; ``suppression``: whose orders are left out."""
+    ``mapping``: the first channel and the customer mapping's account; ``suppression``: whose orders are left out;
+    ``of_erased``: ``algonomy_id`` of those that the mapping names."""
 
     spark: SparkSession
     folder: str
@@ -123,6 +118,7 @@ class StagedReader:
     mapping: tuple[str, Account]
     with_queries: frozenset[str]
     suppression: Suppression
+    of_erased: DataFrame | None
 
     def orders(self, channel: Channel) -> DataFrame:
         """Return the staged orders."""
@@ -150,9 +146,14 @@ class StagedReader:
         first, account = self.mapping
         return [account] if channel.name == first else []
 
-    def erased(self, channel: Channel) -> DataFrame:
-        """Return ``order_key`` of the orders of erased customers."""
-        return erased_keys(self.customers(channel).all())
+    def erased_customers(self) -> DataFrame | None:
+        """Return ``algonomy_id`` of the erased customers whom the mapping names; None where nobody is erased."""
+        return self.of_erased
+
+    def erased(self, channel: Channel, stems: DataFrame) -> DataFrame:
+        """Return ``order_key`` of all orders of erased customers. Not where nobody is erased."""
+        assert self.of_erased is not None
+        return self.of_erased.join(self.customers(channel).all(), "algonomy_id").select("order_key")
 
     def _mapping_rows(self) -> DataFrame:
         return read_output(self.spark, f"{self.folder}/{_MAPPING_FOLDER}")
@@ -167,7 +168,8 @@ def stage(config: Config, spark: SparkSession, inputs: RawInputs, folder: str) -
     mappings = inputs.mappings()
     counts, mapping_metrics = {}, RowMetrics()
     staged = _staged(sources.read_with_raw(spark, inputs.customer_mapping, zone), f"{folder}/{_MAPPING_FOLDER}")
-    mapping = inputs.suppression.flag(with_mapping_reason(staged).select(*mapping_columns()))
+    mapping = with_mapping_reason(staged).select(*mapping_columns())
+    erased = None if inputs.suppression.is_empty else inputs.suppression.among(mapping, "customer")
     for name in inputs.orders:
         place = f"{folder}/{name}"
         channel = channel_of(name, config.feature_pipeline.common.business_day_minutes)
@@ -185,14 +187,14 @@ def stage(config: Config, spark: SparkSession, inputs: RawInputs, folder: str) -
         found = metrics.counts("lines")
         counts[name] = found[READ], found[Reason.BAD_RECORD]
         known = observe_mapping(mapping, mapping_metrics) if name == inputs.first_channel else mapping
-        erased = None if inputs.suppression.is_empty else keyed_customers(mapping, channel).where(IS_ERASED)
-        _staged(customer_keys(keyed_customers(known, channel), erased), f"{place}/customers")
+        _staged(customer_keys(keyed_customers(known, channel)), f"{place}/customers")
         if name in inputs.queries:
             _staged(query_keys(sources.read_table(spark, inputs.queries[name], zone)), f"{place}/queries")
         log.info("%s: staged", name)
     account = mapping_account(mapping_metrics.counts(MAPPING))
     first = inputs.first_channel
-    return StagedReader(spark, folder, counts, (first, account), frozenset(inputs.queries), inputs.suppression)
+    queries = frozenset(inputs.queries)
+    return StagedReader(spark, folder, counts, (first, account), queries, inputs.suppression, erased)
 
 
 def _staged(rows: DataFrame, path: str) -> DataFrame:

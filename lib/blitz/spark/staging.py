@@ -46,6 +46,10 @@ class Staging:
             (folder / "part-0.parquet").write_bytes(empty_file(df))
         return spark.read.parquet(path_to_read(spark, folder.as_uri()))
 
+    def kept(self, df: DataFrame) -> DataFrame:
+        """Return ``once`` of a frame that several queries read: Spark keeps its rows as well."""
+        return self._persisted(self.once(df))
+
     def shared(self, name: Hashable, compute: Callable[[], DataFrame], *, cached: bool = False) -> DataFrame:
         """Return ``once`` of what ``compute`` returns; it runs only for the first caller with this ``name``.
 
@@ -55,8 +59,7 @@ class Staging:
             lock = self._locks.setdefault(name, Lock())
         with lock:
             if name not in self._shared:
-                rows = self.once(compute())
-                self._shared[name] = self._persisted(rows) if cached else rows
+                self._shared[name] = self.kept(compute()) if cached else self.once(compute())
             return self._shared[name]
 
     def _persisted(self, rows: DataFrame) -> DataFrame:
