@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 _WORD = re.compile(r"\w+")
+_DIGITS = re.compile(rb"[0-9]+")  # whole runs: compression may join the digits of two other ids to one of these
 
 
 def files_with(folder: Path, ids: Collection[str]) -> dict[str, set[str]]:
@@ -25,7 +26,10 @@ def ids_in(path: Path, ids: Collection[str]) -> set[str]:
     data = path.read_bytes()
     if data[:4] != b"PAR1":
         return set(_WORD.findall(data.decode("utf-8", "replace"))) & set(ids)  # 0.30000000000000004 is no id
-    hits = {each for each in ids if each.encode() in data}
+    footer = data[-8 - int.from_bytes(data[-8:-4], "little") :]
+    hits = {each for each in ids if each.encode() in footer} | {each.decode() for each in _DIGITS.findall(data)} & set(
+        ids
+    )
     joined = "\n".join(set(_texts(pq.ParquetFile(path).read().to_pydict())))
     return hits | {each for each in ids if each in joined}
 
