@@ -36,6 +36,7 @@ from hostile import (
 )
 from world import TIMES
 
+pytestmark = pytest.mark.usefixtures("spark")
 MONEY = (
     "coupon_price", "discounted_price", "tip", "gross_price", "total_price", "total_cgst", "total_sgst", "delivery_cgst",
     "delivery_sgst", "actual_subtotal", "sub_total_price", "original_price", "tpo_discount_price", "tpo_original_price",
@@ -44,7 +45,7 @@ MONEY = (
 
 
 @pytest.fixture(scope="module")
-def clean(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
+def clean(spark: object, tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
     folder = Folder(tmp_path_factory.mktemp("clean"))
     code, said = folder.start()
     assert code == 0, said
@@ -93,9 +94,7 @@ def arrow(folder: Folder, name: str, frame: pd.DataFrame, types: dict[str, pa.Da
 
 
 def bills_of_a_shouting_spreadsheet(folder: Folder) -> None:
-    header = (
-        '" INVOICENO";"bussTIME ";"STORECODE\u00a0";"grossamount";"DISCOUNT";"BASEAMOUNT";"TRANSTYPE";"\u2003SALETYPE";"Till"'
-    )
+    header = '" INVOICENO";"bussTIME ";"STORECODE\u00a0";"grossamount";"DISCOUNT";"BASEAMOUNT";"TRANSTYPE";"\u2003SALETYPE";"Till"'
     lines = [
         ";;;;;;;;",
         "NULL;;n/a;;;\\N;;;",
@@ -111,7 +110,9 @@ def bills_of_a_shouting_spreadsheet(folder: Folder) -> None:
 
 
 def small_files_in_four_dialects(folder: Folder) -> None:
-    menu = MENU.replace("item_id_id", " ITEM_ID_ID\u00a0").replace("501,P1,McVeggie", '501.0,="P1",\u200bMcVeggie\u2060\u00a0')
+    menu = MENU.replace("item_id_id", " ITEM_ID_ID\u00a0").replace(
+        "501,P1,McVeggie", '501.0,="P1",\u200bMcVeggie\u2060\u00a0'
+    )
     folder.write("maps/menu.csv", ("\ufeff\t\t\t\n" + menu.replace(",", "\t")).encode("utf-16-be"))
     stores = STORES.replace("Store Code", "store code ").replace("0042", "'0042").replace("7041", "7041.0")
     folder.write("maps/stores.csv", ("\ufeff" + stores.replace(",", "|")).encode("utf-16-le"))
@@ -207,13 +208,15 @@ def other_physical_types(folder: Folder) -> None:
         folder,
         "ownapp/lines/part.parquet",
         frame_of(APP_LINES),
-        {"sales_id": pa.float64(), "item_id_id": whole, "quantity": pa.float32(), "item_name": pa.string_view()} | flags,
+        {"sales_id": pa.float64(), "item_id_id": whole, "quantity": pa.float32(), "item_name": pa.string_view()}
+        | flags,
     )
     arrow(
         folder,
         "swiggy/lines/part.parquet",
         frame_of(SWIGGY_LINES),
-        {"sales_id": pa.int16(), "item_id_id": pa.float32(), "quantity": pa.decimal128(9, 3), "item_name": coded} | flags,
+        {"sales_id": pa.int16(), "item_id_id": pa.float32(), "quantity": pa.decimal128(9, 3), "item_name": coded}
+        | flags,
     )
     arrow(folder, "queries/part.parquet", pd.DataFrame({"order_id": [2]}), {"order_id": pa.decimal128(38, 10)})
 
@@ -338,7 +341,14 @@ def test_unreadable_rows_of_the_customer_mapping(clean: dict[str, pd.DataFrame],
     folder.write("maps/customers.csv", MAPPING + "\n".join(rows) + "\n")
     code, said = folder.start()
     assert code != 0, said
-    for word in ("customers.csv", "invoice_no", "9.99", "99/99/9999", "common.mapping_date_format", "run.max_rejected_fraction"):
+    for word in (
+        "customers.csv",
+        "invoice_no",
+        "9.99",
+        "99/99/9999",
+        "common.mapping_date_format",
+        "run.max_rejected_fraction",
+    ):
         assert word in said, (word, said)
     assert "1234567" not in said and "1.23E+11" not in said and "0000000007" not in said
     assert folder.published() == {}
