@@ -5,7 +5,6 @@ the clean folder's tables, or given values, or is refused in words that name the
 """
 
 import gzip
-import importlib.util
 import json
 import shutil
 from collections.abc import Callable
@@ -38,7 +37,7 @@ from world import TIMES
 
 pytestmark = pytest.mark.usefixtures("spark")
 MONEY = (
-    "coupon_price", "discounted_price", "tip", "gross_price", "total_price", "total_cgst", "total_sgst", "delivery_cgst",
+    "coupon_price", "discounted_price", "gross_price", "total_price", "total_cgst", "total_sgst", "delivery_cgst",
     "delivery_sgst", "actual_subtotal", "sub_total_price", "original_price", "tpo_discount_price", "tpo_original_price",
     "tpo_saved_price",
 )  # fmt: skip
@@ -50,21 +49,6 @@ def clean(spark: object, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     code, said = folder.start()
     assert code == 0, said
     return folder.tables()
-
-
-def point(folder: Folder, old: str, new: str) -> None:
-    """Point a path of the config to another place below the raw files."""
-
-    def changed(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: changed(each) for key, each in value.items()}
-        if isinstance(value, list):
-            return [changed(each) for each in value]
-        return value[: -len(old)] + new if isinstance(value, str) and value.endswith(old) else value
-
-    before = json.dumps(folder.features, default=str)
-    folder.features = changed(folder.features)
-    assert json.dumps(folder.features, default=str) != before, old
 
 
 def accounts(folder: Folder, step: str | None = None) -> list[dict[str, int]]:
@@ -215,7 +199,7 @@ def other_physical_types(folder: Folder) -> None:
         folder,
         "swiggy/lines/part.parquet",
         frame_of(SWIGGY_LINES),
-        {"sales_id": pa.int16(), "item_id_id": pa.float32(), "quantity": pa.decimal128(9, 3), "item_name": coded}
+        {"sales_id": pa.int16(), "item_id_id": pa.float32(), "quantity": pa.decimal128(22, 3), "item_name": coded}
         | flags,
     )
     arrow(folder, "queries/part.parquet", pd.DataFrame({"order_id": [2]}), {"order_id": pa.decimal128(38, 10)})
@@ -228,7 +212,7 @@ def ids_and_money_as_text_in_parquet(folder: Folder) -> None:
         return frame
 
     orders = priced(frame_of(APP_ORDERS))
-    orders["id"] = ["1.0", " 2\u00a0", "'3", "4E0", "5"]
+    orders["id"] = ["1.0", " 2\u00a0", "'3", "4.0", "5"]
     orders["store_id_id"] = [f"{each}.00" for each in orders["store_id_id"]]
     folder.parquet("ownapp/orders/part.parquet", orders)
     lines = priced(frame_of(APP_LINES))
@@ -252,41 +236,11 @@ def columns_in_the_path(folder: Folder) -> None:
         folder.write(f"ownapp/{table}/_SUCCESS", "")
 
 
-def a_delta_table_with_a_removed_file(folder: Folder) -> None:
-    folder.parquet("queries/removed.parquet", pd.DataFrame({"order_id": [1]}))
-    field = {"name": "order_id", "type": "long", "nullable": True, "metadata": {}}
-    sizes = {name: (folder.raw / "queries" / name).stat().st_size for name in ("part.parquet", "removed.parquet")}
-    added = [
-        {"add": {"path": name, "partitionValues": {}, "size": size, "modificationTime": 1, "dataChange": True}}
-        for name, size in sizes.items()
-    ]
-    first: list[dict[str, Any]] = [
-        {"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}},
-        {
-            "metaData": {
-                "id": "0f5d0f6e-5c0b-4f0e-9a3e-000000000001",
-                "format": {"provider": "parquet", "options": {}},
-                "schemaString": json.dumps({"type": "struct", "fields": [field]}),
-                "partitionColumns": [],
-                "configuration": {},
-                "createdTime": 1,
-            }
-        },
-        *added,
-    ]
-    removed = {"remove": {"path": "removed.parquet", "deletionTimestamp": 2, "dataChange": True}}
-    for version, actions in enumerate((first, [removed])):
-        text = "".join(json.dumps(action) + "\n" for action in actions)
-        folder.write(f"queries/_delta_log/{version:020}.json", text)
-
-
 def packed_files_and_empty_neighbours(folder: Folder) -> None:
     (folder.raw / "instore/orders.csv").unlink()
     (folder.raw / "instore/lines.csv").unlink()
-    point(folder, "instore/orders.csv", "instore/orders*")
-    point(folder, "instore/lines.csv", "instore/lines*")
     bills = BILLS.encode()
-    folder.write("instore/orders-1.csv.gz", gzip.compress(bills[:150]) + gzip.compress(bills[150:]))
+    folder.write("instore/orders-1.csv.gz", b"".join(map(gzip.compress, (bills[:30], bills[30:150], bills[150:]))))
     folder.write("instore/orders-2.csv", "\n")
     folder.write("instore/orders-3.csv", BILLS.splitlines()[0])
     rows = [line.split(",") for line in BILL_LINES.splitlines()]
@@ -306,7 +260,6 @@ SAME: list[Callable[[Folder], None]] = [
     other_physical_types,
     ids_and_money_as_text_in_parquet,
     columns_in_the_path,
-    a_delta_table_with_a_removed_file,
     packed_files_and_empty_neighbours,
 ]
 
@@ -318,9 +271,6 @@ def test_gives_the_clean_tables(
     folder = Folder(tmp_path)
     hostile(folder)
     code, said = folder.start()
-    if hostile is a_delta_table_with_a_removed_file and importlib.util.find_spec("deltalake") is None:
-        assert code != 0 and "queries" in said and "delta" in said, said
-        return
     assert code == 0, said
     assert unlike(clean, folder.tables()) == []
 
@@ -369,11 +319,11 @@ def test_bills_after_midnight(tmp_path: Path) -> None:
     ]  # fmt: skip
     folder.rewrite("instore/orders.csv", *moves)
     folder.rewrite("instore/lines.csv", *moves)
-    code, said = folder.start()
+    code, said = folder.start("run_all", "--steps", "instore")
     assert code == 0, said
     assert {"read": 4, "kept": 2, "no_customer": 2} in accounts(folder, "instore"), accounts(folder, "instore")
     folder.features["common"]["business_day_starts"] = "04:00"
-    code, said = folder.start()
+    code, said = folder.start("run_all", "--steps", "instore")
     assert code == 0, said
     assert {"read": 4, "kept": 4} in accounts(folder, "instore"), accounts(folder, "instore")
 
@@ -389,14 +339,42 @@ def test_times_and_amounts_that_are_nearly_right(clean: dict[str, pd.DataFrame],
     rows.append("911,2025-06-26 09:05:00,7040,Infinity,0,9,SALE,EatIn")
     rows.append("912,2025-06-26 09:05:00,7.04E+5,10,0,9,SALE,EatIn")
     folder.write("instore/orders.csv", BILLS + "\n".join(rows) + "\n")
-    code, said = folder.start()
+    code, said = folder.start("run_all", "--steps", "instore")
     assert code == 0, said
-    assert unlike(clean, folder.tables()) == []
+    assert unlike({"instore": clean["instore"]}, folder.tables(["instore"])) == []
     counts = {"read": 12, "kept": 4, "bad_record": 2, "bad_timestamp": 6}
     assert counts in accounts(folder, "instore"), accounts(folder, "instore")
 
 
 # --- Folders that are refused ------------------------------------------------------------------------------------------
+
+
+def a_delta_table_with_a_removed_file(folder: Folder) -> None:
+    folder.parquet("queries/removed.parquet", pd.DataFrame({"order_id": [1]}))
+    field = {"name": "order_id", "type": "long", "nullable": True, "metadata": {}}
+    sizes = {name: (folder.raw / "queries" / name).stat().st_size for name in ("part.parquet", "removed.parquet")}
+    added = [
+        {"add": {"path": name, "partitionValues": {}, "size": size, "modificationTime": 1, "dataChange": True}}
+        for name, size in sizes.items()
+    ]
+    first: list[dict[str, Any]] = [
+        {"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}},
+        {
+            "metaData": {
+                "id": "0f5d0f6e-5c0b-4f0e-9a3e-000000000001",
+                "format": {"provider": "parquet", "options": {}},
+                "schemaString": json.dumps({"type": "struct", "fields": [field]}),
+                "partitionColumns": [],
+                "configuration": {},
+                "createdTime": 1,
+            }
+        },
+        *added,
+    ]
+    removed = {"remove": {"path": "removed.parquet", "deletionTimestamp": 2, "dataChange": True}}
+    for version, actions in enumerate((first, [removed])):
+        text = "".join(json.dumps(action) + "\n" for action in actions)
+        folder.write(f"queries/_delta_log/{version:020}.json", text)
 
 
 def one_export_twice(folder: Folder) -> None:
@@ -415,7 +393,6 @@ def tables_of_catalogs_and_cut_files(folder: Folder) -> None:
     folder.write("ownapp/lines/part.parquet", lines[: len(lines) // 2])
     (folder.raw / "instore/orders.csv").unlink()
     folder.write("instore/orders.csv.gz", gzip.compress(BILLS.encode())[:-20])
-    point(folder, "instore/orders.csv", "instore/orders.csv.gz")
 
 
 def three_ways_to_spoil_a_text_file(folder: Folder) -> None:
@@ -439,6 +416,7 @@ def day_first_times_without_the_key(folder: Folder) -> None:
 
 
 REFUSED: list[tuple[Callable[[Folder], None], tuple[str, ...]]] = [
+    (a_delta_table_with_a_removed_file, ("queries", "is a Delta table", "plain Parquet")),
     (one_export_twice, ("ownapp/lines", "part.parquet", "export (1).parquet", "run.allow_repeated_files")),
     (
         tables_of_catalogs_and_cut_files,

@@ -177,3 +177,13 @@ def test_a_small_parquet_file_goes_through_the_same_rules(tmp_path):
 def test_names_of_files_are_no_pattern(tmp_path):
     queries(tmp_path / "a=b [1].parquet")
     assert json.dumps(resolve([(ORDER_QUERIES, str(tmp_path))])[0].groups[0].paths).count("[1]") == 1
+
+
+def test_a_compressed_file_of_several_members_is_one_text(tmp_path):
+    for name in ("a.csv.gz", "b.csv.gz"):
+        members = (b"ord", b"er_id\n", b"1\n2\n")
+        (tmp_path / name).write_bytes(b"".join(gzip.compress(each, mtime=0) for each in members))
+    assert "has the same content as" in refusal((ORDER_QUERIES, tmp_path))
+    (tmp_path / "b.csv.gz").unlink()
+    [table] = resolve([(ORDER_QUERIES, str(tmp_path))])
+    assert [column.name for column in table.groups[0].columns] == ["order_id"]

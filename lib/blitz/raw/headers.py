@@ -70,15 +70,24 @@ def csv_header(path: str, wanted: Collection[str], allow_wide: bool = False) -> 
     if path.lower().endswith(".gz"):
         if head and not head.startswith(_GZIP):
             raise gzip.BadGzipFile("its name ends with .gz, but it is not compressed")
-        unzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
-        head = unzip.decompress(head, HEADER_BYTES)
-        if is_complete and not unzip.eof and not unzip.unconsumed_tail:
-            raise EOFError("the compressed data is cut off")
+        head = _unzipped(head, is_complete)
         is_complete = False
     wide = next((name for mark, name in _WIDE.items() if head.startswith(mark)), None)
     if wide and not allow_wide:
         raise UnicodeError(f"it is {wide.upper()}; save it as UTF-8")
     return header_of(decoded(head, is_complete), wanted)
+
+
+def _unzipped(data: bytes, is_complete: bool) -> bytes:
+    """The first HEADER_BYTES of the text; a compressed file may have several members, the first with a header alone."""
+    text = b""
+    while data.startswith(_GZIP) and len(text) < HEADER_BYTES:
+        unzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        text += unzip.decompress(data, HEADER_BYTES - len(text))
+        if is_complete and not unzip.eof and not unzip.unconsumed_tail:
+            raise EOFError("the compressed data is cut off")
+        data = unzip.unused_data
+    return text
 
 
 def decoded(data: bytes, is_complete: bool = True) -> str:
