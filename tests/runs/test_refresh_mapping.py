@@ -142,7 +142,7 @@ def test_rows_by_the_keys_of_a_channel_and_by_customer(spark, tmp_path):
     rows, expected = MappingRows(spark, raw.copy(), f"{raw.place}/1"), keyed_by_hand(ROWS)
     for channel, at in (("ownapp", 1), ("swiggy", 1), ("instore", 2)):
         keyed = Counter(tuple(row) for row in rows.keyed(CHANNELS[channel]).collect())
-        assert keyed == Counter((row[at], row[0], False) for row in expected.elements())
+        assert keyed == Counter((row[at], row[0]) for row in expected.elements())
     customers = spark.createDataFrame([("a",), ("x",)], "algonomy_id string")
     found = Counter(tuple(row) for row in rows.of_customers("some", customers).collect())
     assert found == {row: times for row, times in expected.items() if row[0] == "a"}
