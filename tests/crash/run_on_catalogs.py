@@ -185,6 +185,9 @@ def test_rejected_rows_go_to_a_table_next_to_the_output(spark, iceberg, tmp_path
     assert after["dropped"]["bad_record"] == before["dropped"]["bad_record"] + 1
 
 
+LEFT = "20250501__blitz_20250501t000000z"  # the staging table of a run that was killed
+
+
 def test_customers_are_erased_with_the_versions_that_hold_them(spark, iceberg, monkeypatch) -> None:
     """The last test: it changes the tables of all. Segments are tables of run dates, the oldest past its retention.
     Every file that a table of the catalog still has is searched."""
@@ -192,7 +195,7 @@ def test_customers_are_erased_with_the_versions_that_hold_them(spark, iceberg, m
     body = {name: json.loads(json.dumps(iceberg[name])) for name in ("feature_pipeline", "segmentation", "spark")}
     body["run"] = iceberg["run"] | {"suppression_path": f"{iceberg['folder']}/privacy/erased.txt"}
     segments = sql_of(iceberg["segmentation"]["output_segments_path"])
-    for stamp in ("20250701", "20250601", "20240101", "20250501__blitz_killed"):
+    for stamp in ("20250701", "20250601", "20240101", LEFT):
         spark.sql(f"CREATE TABLE {segments}_{stamp} USING iceberg AS SELECT * FROM {segments}")
     body["segmentation"]["output_segments_path"] = f"table:{segments}_{{as_of}}"
     (iceberg["folder"] / "erase.json").write_text(json.dumps(body))
@@ -214,4 +217,4 @@ def test_customers_are_erased_with_the_versions_that_hold_them(spark, iceberg, m
         alive = spark.read.parquet(*[path for path in files if path.endswith(".parquet")])
         assert alive.where(F.col("algonomy_id").isin(ids)).count() == 0
     left = {row["tableName"] for row in spark.sql(f"SHOW TABLES IN {SCHEMAS['iceberg']}").collect()}
-    assert not left & {f"{segments.rpartition('.')[2]}_{stamp}" for stamp in ("20240101", "20250501__blitz_killed")}
+    assert not left & {f"{segments.rpartition('.')[2]}_{stamp}" for stamp in ("20240101", LEFT)}

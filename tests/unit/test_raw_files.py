@@ -106,7 +106,7 @@ def test_every_damaged_file_is_named_with_all_other_problems(tmp_path):
         ("a.csv", b"\xd0\xcf\x11\xe0\xa1", "it is an Excel workbook; export it as CSV"),
         ("a.csv", b"PAR1\x15\x04", "it is a Parquet file; let its name end with .parquet"),
         ("a.csv", gzip.compress(b"order_id\n1\n", mtime=0), "it is compressed; let its name end with .csv.gz"),
-        ("a.csv.gz", b"order_id\n1\n", "its name ends with .gz, but it is not compressed; copy the file again"),
+        ("a.csv.gz", b"order_id\n1\n", "its name ends with .gz, but it is not compressed: rename it"),
         ("a.csv.gz", gzip.compress(b"order_id\n1\n", mtime=0)[:-9], "the compressed data is cut off; copy the file again"),
         ("a.parquet", b"order_id\n1\n", "cannot be read as Parquet: .*; copy the file again"),
     ],

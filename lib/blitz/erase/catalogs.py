@@ -9,7 +9,8 @@ from pyspark.sql import SparkSession
 
 from blitz.catalog.names import TableName, table_name
 from blitz.catalog.tables import catalog_of, schemas_like, state_of, tables_like, translate_errors
-from blitz.publish.catalog import STAGING
+from blitz.errors import PublishError
+from blitz.publish.catalog import staging_tables
 
 _VACUUM_DAYS = 7  # for which Delta's VACUUM keeps the files of earlier versions by default
 _CHECK = "spark.databricks.delta.retentionDurationCheck.enabled"
@@ -22,7 +23,8 @@ def names_like(spark: SparkSession, name: TableName) -> list[str]:
     Raises InputError where there is no such catalog.
     """
     with translate_errors(spark, str(name)):
-        schemas = schemas_like(spark, name, re.split(r"\d{8}", name.schema)[0])
+        before, *digits = re.split(r"\d{8}", name.schema)
+        schemas = schemas_like(spark, name, before) if digits else [name.schema]
         prefix = re.split(r"\d{8}", name.table)[0]
         return [
             f"{schema}.{table}"
@@ -32,17 +34,27 @@ def names_like(spark: SparkSession, name: TableName) -> list[str]:
 
 
 def drop_leftovers(spark: SparkSession, path: str) -> list[str]:
-    """Remove the staging tables of killed runs next to a table; returns their names."""
-    name = table_name(path)
+    """Remove the staging tables of killed runs next to a table; returns their names.
+
+    Raises PublishError for one whose run began less than two days ago: it may be publishing.
+    """
     with translate_errors(spark, path):
-        left = [name.next_to(each) for each in tables_like(spark, name.next_to(name.table + STAGING))]
-    for each in left:
-        spark.sql(f"DROP TABLE IF EXISTS {each.sql}")
-    return [str(each) for each in left]
+        found = staging_tables(spark, table_name(path))
+    young = [str(each) for each, is_old in found if not is_old]
+    if young:
+        raise PublishError(
+            f"a run that began less than two days ago may be publishing ({', '.join(young)}); erase again when it has "
+            "ended, and if it was killed, drop that table first",
+            path=path,
+        )
+    for each, _ in found:
+        drop(spark, str(each))
+    return [str(each) for each, _ in found]
 
 
 def drop(spark: SparkSession, path: str) -> None:
-    """Remove a table, its versions and its files."""
+    """Remove a table, its versions and its files. The files of an external Delta table stay, and a platform that can
+    bring a dropped table back keeps those of a managed one for some days (docs/privacy.md)."""
     state = state_of(spark, path)
     if state is not None:
         purge = " PURGE" if state.provider == "iceberg" else ""  # without it, some catalogs leave the files

@@ -69,7 +69,7 @@ class Quarantines:
         """``order_key`` of the customers' orders with these stems by the raw customer mapping; none where it cannot be
         read."""
         try:
-            mapping = self._staging.shared("mapping", self._mapping)
+            mapping = self._staging.shared("mapping", self._mapping, cached=True)
         except InputError as error:
             self._problem = str(error)
             kind = "bigint" if len(channel.key_columns) == 1 else "string"

@@ -11,6 +11,7 @@ from blitz.features.orders import CountedLines
 from blitz.raw import typed_rows as sources
 from blitz.raw.channels import Channel
 from blitz.raw.customer_mapping import MAPPING, mapping_account, observe_mapping, with_mapping_reason
+from blitz.raw.cut_off import naming_cut_off_files
 from blitz.raw.inputs import RawInputs
 from blitz.raw.suppression import Suppression
 from blitz.raw.tables import RawTable
@@ -104,7 +105,8 @@ class FileReader:
         return erased_keys(keyed_customers(self._shared_mapping(), channel), customers, stems, channel)
 
     def _erased_customers(self) -> DataFrame:
-        return self.suppression.among(self._shared_mapping(), "customer")
+        with naming_cut_off_files(self._inputs.customer_mapping):
+            return self.suppression.among(self._shared_mapping(), "customer")
 
     def _shared_mapping(self) -> DataFrame:
         is_read_again = len(self._inputs.orders) > 1 or not self.suppression.is_empty

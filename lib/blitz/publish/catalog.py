@@ -252,23 +252,27 @@ class _StagingTable:
 
     def _drop_old(self) -> None:
         """Drop the tables that runs left which died more than two days ago."""
-        name, spark = self.target.name, self.target.spark
-        stem = name.next_to(name.table + STAGING)
-        for found in tables_like(spark, stem):
-            if _is_old(found[len(stem.table) :]):
-                spark.sql(f"DROP TABLE IF EXISTS {name.next_to(found).sql}")
+        for found, is_old in staging_tables(self.target.spark, self.target.name):
+            if is_old:
+                self.target.spark.sql(f"DROP TABLE IF EXISTS {found.sql}")
 
     @property
     def _name(self) -> TableName:
         return self.target.name.next_to(f"{self.target.name.table}{STAGING}{self.run}")
 
 
-def _is_old(run: str) -> bool:
-    """Whether a run began more than two days ago, by its id; False for what is no id of a run."""
-    begun = _BEGUN.match(run.upper())
-    if begun is None:
-        return False
-    return datetime.strptime(begun[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC) < datetime.now(UTC) - _OLD
+def staging_tables(spark: SparkSession, name: TableName) -> list[tuple[TableName, bool]]:
+    """The staging tables of runs next to a table, and whether their run began more than two days ago.
+
+    A table whose name does not go on with the id of a run is none.
+    """
+    stem = name.next_to(name.table + STAGING)
+    begun = {found: _BEGUN.match(found[len(stem.table) :].upper()) for found in tables_like(spark, stem)}
+    return [(name.next_to(found), _is_old(match[0])) for found, match in begun.items() if match]
+
+
+def _is_old(begun: str) -> bool:
+    return datetime.strptime(begun, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC) < datetime.now(UTC) - _OLD
 
 
 def _target(spark: SparkSession, path: str, fmt: str, comment_of: CommentOf) -> _Target:

@@ -54,7 +54,8 @@ def is_csv(path: str) -> bool:
 def unreadable(path: str, error: Exception) -> str:
     """The message about a file whose reading ended with one of DAMAGED."""
     reason = (str(error) or type(error).__name__).splitlines()[0][:200].rstrip(".")
-    way_out = "" if isinstance(error, UnicodeError) else "; copy the file again"  # that of an encoding is in the reason
+    is_cut_off = isinstance(error, (EOFError, zlib.error, pa.ArrowException))  # the other reasons name the way out
+    way_out = "; copy the file again" if is_cut_off else ""
     return f"{path}: cannot be read as {'CSV' if is_csv(path) else 'Parquet'}: {reason}{way_out}"
 
 
@@ -69,7 +70,7 @@ def csv_header(path: str, wanted: Collection[str], allow_wide: bool = False) -> 
     is_complete = len(head) < HEADER_BYTES
     if path.lower().endswith(".gz"):
         if head and not head.startswith(_GZIP):
-            raise gzip.BadGzipFile("its name ends with .gz, but it is not compressed")
+            raise gzip.BadGzipFile("its name ends with .gz, but it is not compressed: rename it")
         head = _unzipped(head, is_complete)
         is_complete = False
     wide = next((name for mark, name in _WIDE.items() if head.startswith(mark)), None)

@@ -25,6 +25,7 @@ import blitz
 from blitz.config import FeaturePipeline
 from blitz.features.orders import OrderSettings
 from blitz.publish.months import month_of
+from blitz.raw.channels import KEY_FORM
 from blitz.raw.mappings import Mappings
 from blitz.raw.suppression import Suppression
 from blitz.raw.tables import RawTable
@@ -207,7 +208,7 @@ def fingerprints(
         "the choice file": [mappings.choices],
     }
     texts = {what: "".join(frame.to_csv(index=False) for frame in group) for what, group in frames.items()}
-    texts |= {"the settings": json.dumps(own), "the version of blitz": blitz.__version__}
+    texts |= {"the settings": json.dumps(own), "the version of blitz": f"{blitz.__version__} {KEY_FORM}"}
     texts |= {"the suppression list": suppression.digest if suppression else ""}
     return {what: hashlib.sha256(text.encode()).hexdigest() for what, text in texts.items()}
 
