@@ -43,14 +43,6 @@ MONEY = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def clean(spark: object, tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
-    folder = Folder(tmp_path_factory.mktemp("clean"))
-    code, said = folder.start()
-    assert code == 0, said
-    return folder.tables()
-
-
 def accounts(folder: Folder, step: str | None = None) -> list[dict[str, int]]:
     """The accounts of a step or of all: read, kept and what was dropped."""
     steps = folder.manifest()["steps"]
@@ -266,21 +258,19 @@ SAME: dict[Callable[[Folder], None], tuple[str, ...]] = {
 
 
 @pytest.mark.parametrize("hostile", SAME, ids=lambda each: each.__name__)
-def test_gives_the_clean_tables(
-    hostile: Callable[[Folder], None], clean: dict[str, pd.DataFrame], tmp_path: Path
-) -> None:
+def test_gives_the_clean_tables(hostile: Callable[[Folder], None], clean: Folder, tmp_path: Path) -> None:
     folder = Folder(tmp_path)
     hostile(folder)
     tables = SAME[hostile]
     code, said = folder.start("run_all", "--steps", ",".join(tables))
     assert code == 0, said
-    assert unlike({name: clean[name] for name in tables}, folder.tables(tables)) == []
+    assert unlike(clean.tables(tables), folder.tables(tables)) == []
 
 
 # --- Folders that give known counts ------------------------------------------------------------------------------------
 
 
-def test_unreadable_rows_of_the_customer_mapping(clean: dict[str, pd.DataFrame], tmp_path: Path) -> None:
+def test_unreadable_rows_of_the_customer_mapping(clean: Folder, tmp_path: Path) -> None:
     """By default they stop the run, shapes instead of values; where they are allowed they give nobody a customer."""
     folder = Folder(tmp_path)
     rows = [
@@ -307,7 +297,7 @@ def test_unreadable_rows_of_the_customer_mapping(clean: dict[str, pd.DataFrame],
     folder.run = {"max_rejected_fraction": 0.9}
     code, said = folder.start()
     assert code == 0, said
-    assert unlike(clean, folder.tables()) == []
+    assert unlike(clean.tables(), folder.tables()) == []
     counts = {"read": 15, "kept": 10, "bad_record": 3, "no_customer_code": 1, "no_key": 1}
     assert counts in accounts(folder), accounts(folder)
 
@@ -330,7 +320,7 @@ def test_bills_after_midnight(tmp_path: Path) -> None:
     assert {"read": 4, "kept": 4} in accounts(folder, "instore"), accounts(folder, "instore")
 
 
-def test_times_and_amounts_that_are_nearly_right(clean: dict[str, pd.DataFrame], tmp_path: Path) -> None:
+def test_times_and_amounts_that_are_nearly_right(clean: Folder, tmp_path: Path) -> None:
     folder = Folder(tmp_path)
     folder.run = {"max_rejected_fraction": 0.9}
     times = [
@@ -343,7 +333,7 @@ def test_times_and_amounts_that_are_nearly_right(clean: dict[str, pd.DataFrame],
     folder.write("instore/orders.csv", BILLS + "\n".join(rows) + "\n")
     code, said = folder.start("run_all", "--steps", "ownapp,instore")
     assert code == 0, said
-    assert unlike({"instore": clean["instore"]}, folder.tables(["instore"])) == []
+    assert unlike(clean.tables(["instore"]), folder.tables(["instore"])) == []
     counts = {"read": 12, "kept": 4, "bad_record": 2, "bad_timestamp": 6}
     assert counts in accounts(folder, "instore"), accounts(folder, "instore")
 

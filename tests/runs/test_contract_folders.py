@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import shutil
 from collections.abc import Callable
 from decimal import Decimal
 
@@ -28,23 +27,6 @@ from hostile import (
 )
 
 Write = Callable[[Folder], object]
-
-
-@pytest.fixture(scope="module")
-def clean(spark, tmp_path_factory) -> Folder:
-    """The clean folder after a run of all its steps."""
-    folder = Folder(tmp_path_factory.mktemp("clean"))
-    code, said = folder.start()
-    assert code == 0, said
-    return folder
-
-
-@pytest.fixture
-def folder(clean, tmp_path) -> Folder:
-    """A copy of the clean folder's raw files, with its own-app output."""
-    copy = Folder(tmp_path)
-    shutil.copytree(clean.out / "ownapp.parquet", copy.out / "ownapp.parquet")
-    return copy
 
 
 def _missing_in_bills(folder: Folder) -> None:

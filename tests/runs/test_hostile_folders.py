@@ -41,23 +41,6 @@ ANY_FRACTION = {"max_rejected_fraction": 1}
 Write = Callable[[Folder], Any]
 
 
-@pytest.fixture(scope="module")
-def clean(spark, tmp_path_factory) -> Folder:
-    """The clean folder after a run of all its steps."""
-    folder = Folder(tmp_path_factory.mktemp("clean"))
-    code, said = folder.start()
-    assert code == 0, said
-    return folder
-
-
-@pytest.fixture
-def folder(clean, tmp_path) -> Folder:
-    """A copy of the clean folder's raw files, with its own-app output."""
-    copy = Folder(tmp_path)
-    shutil.copytree(clean.out / "ownapp.parquet", copy.out / "ownapp.parquet")
-    return copy
-
-
 def test_the_clean_folder_is_read_as_it_says(clean):
     """The values that all other tests compare with, by hand."""
     tables = clean.tables()
