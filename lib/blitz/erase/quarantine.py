@@ -11,11 +11,10 @@ from blitz.erase.catalogs import expire_versions
 from blitz.erase.places import Place
 from blitz.erase.request import Request
 from blitz.errors import InputError
-from blitz.features.order_customers import erased_keys, keyed_customers, mapping_columns
+from blitz.features.order_customers import erased_keys, keyed_customers, mapping_rows
 from blitz.publish.tables import publish, read_output
 from blitz.raw import typed_rows as sources
 from blitz.raw.channels import Channel, channel_of
-from blitz.raw.customer_mapping import with_mapping_reason
 from blitz.raw.erased_rows import ErasedOrders
 from blitz.raw.inputs import raw_inputs, read_options
 from blitz.spark.staging import Staging
@@ -81,5 +80,4 @@ class Quarantines:
     def _mapping(self) -> DataFrame:
         body = self._config.feature_pipeline
         inputs = raw_inputs(body, (), allow_repeated_files=True, spark=self._spark)
-        typed = sources.read_table(self._spark, inputs.customer_mapping, body.common.timezone)
-        return with_mapping_reason(typed).select(*mapping_columns())
+        return mapping_rows(sources.read_table(self._spark, inputs.customer_mapping, body.common.timezone))

@@ -8,6 +8,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from blitz.raw.channels import CHANNELS, Channel, instore_key
+from blitz.raw.customer_mapping import with_mapping_reason
 from blitz.raw.specs import REASON
 from blitz.raw.suppression import IS_ERASED
 from blitz.spark.columns import to_bigint
@@ -17,16 +18,20 @@ IS_USER = "is_ownapp_user"
 _ID = "_customer"
 
 
-def mapping_columns() -> list[Column]:
-    """What the order features need of a typed row of the customer mapping: ``customer``, its order key for channels of
-    each layout (``delivery_key`` bigint, ``store_key`` text; see ``mapping_key_name``), ``reject_reason``."""
+def mapping_rows(typed: DataFrame, *more: Column) -> DataFrame:
+    """What the order features need of the typed rows of the customer mapping (``read_table``).
+
+    Returns ``customer``, its order key for channels of each layout (``delivery_key`` bigint, ``store_key`` text; see
+    ``mapping_key_name``), ``reject_reason`` (see ``with_mapping_reason``), then the columns of ``more``.
+    """
     by_layout = {channel.layout: channel for channel in CHANNELS.values()}
     keys = [_mapping_key(channel).alias(mapping_key_name(channel)) for channel in by_layout.values()]
-    return [F.col("customer_code_ty").alias("customer"), *keys, F.col(REASON)]
+    customer = F.col("customer_code_ty").alias("customer")
+    return with_mapping_reason(typed).select(customer, *keys, F.col(REASON), *more)
 
 
 def mapping_key_name(channel: Channel) -> str:
-    """The column of ``mapping_columns`` that has the channel's order keys."""
+    """The column of ``mapping_rows`` that has the channel's order keys."""
     return f"{channel.layout}_key"
 
 
@@ -36,7 +41,7 @@ def _mapping_key(channel: Channel) -> Column:
 
 
 def keyed_customers(mapping: DataFrame, channel: Channel) -> DataFrame:
-    """``order_key`` and ``customer`` of the rows of ``mapping_columns`` that are not rejected. In-store orders are
+    """``order_key`` and ``customer`` of the rows of ``mapping_rows`` that are not rejected. In-store orders are
     identified by invoice, store and date, the others by their id."""
     good = mapping.where(F.col(REASON).isNull())
     return good.select(F.col(mapping_key_name(channel)).alias("order_key"), "customer")

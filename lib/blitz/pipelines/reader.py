@@ -6,11 +6,11 @@ from typing import Protocol
 from pyspark.sql import DataFrame, SparkSession
 
 from blitz.accounts import Account, RowMetrics
-from blitz.features.order_customers import OrderCustomers, erased_keys, keyed_customers, mapping_columns
+from blitz.features.order_customers import OrderCustomers, erased_keys, keyed_customers, mapping_rows
 from blitz.features.orders import CountedLines
 from blitz.raw import typed_rows as sources
 from blitz.raw.channels import Channel
-from blitz.raw.customer_mapping import MAPPING, mapping_account, observe_mapping, with_mapping_reason
+from blitz.raw.customer_mapping import MAPPING, mapping_account, observe_mapping
 from blitz.raw.cut_off import naming_cut_off_files
 from blitz.raw.inputs import RawInputs
 from blitz.raw.suppression import Suppression
@@ -131,8 +131,7 @@ class FileReader:
         return sources.rejected_rows(self._staged(channel, name, table), table.spec.name)
 
     def _mapping(self) -> DataFrame:
-        typed = sources.read_table(self._spark, self._inputs.customer_mapping, self._timezone)
-        return with_mapping_reason(typed).select(*mapping_columns())
+        return mapping_rows(sources.read_table(self._spark, self._inputs.customer_mapping, self._timezone))
 
     def queries(self, channel: Channel) -> DataFrame | None:
         """Return the keys of the orders with a query; None where the channel has no queries."""

@@ -15,10 +15,10 @@ from pyspark.sql import functions as F
 from blitz import storage
 from blitz.accounts import KEPT, READ, Account, Reason
 from blitz.errors import InputError
-from blitz.features.order_customers import keyed_customers, mapping_columns
+from blitz.features.order_customers import keyed_customers, mapping_rows
 from blitz.raw import typed_rows as sources
 from blitz.raw.channels import Channel
-from blitz.raw.customer_mapping import MAPPING, MAPPING_REASONS, mapping_account, with_mapping_reason
+from blitz.raw.customer_mapping import MAPPING, MAPPING_REASONS, mapping_account
 from blitz.raw.cut_off import naming_cut_off_files
 from blitz.raw.specs import REASON
 from blitz.raw.suppression import IS_ERASED, NOBODY, Suppression
@@ -257,8 +257,7 @@ def _write(spark: SparkSession, plan: MappingPlan, folder: str) -> None:
             groups.append(replace(group, paths=(lines,)))
             file = F.when(F.col("file").endswith(f"-lines/{number}.csv"), F.lit(each.path)).otherwise(file)
         rows = sources.read_with_raw(spark, replace(plan.table, groups=grouped(groups)), plan.timezone)
-        columns = [*mapping_columns(), file.alias("file"), F.col("raw")]
-        _write_without_ids(with_mapping_reason(rows).select(*columns), plan, folder)
+        _write_without_ids(mapping_rows(rows, file.alias("file"), F.col("raw")), plan, folder)
     finally:
         storage.delete(staged)
 

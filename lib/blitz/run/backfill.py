@@ -20,7 +20,7 @@ from blitz.config.paths import OUTPUTS
 from blitz.config.values import dig, parse_date
 from blitz.errors import ConfigError, StepError
 from blitz.features.lines import line_features
-from blitz.features.order_customers import OrderCustomers, customer_keys, keyed_customers, mapping_columns
+from blitz.features.order_customers import OrderCustomers, customer_keys, keyed_customers, mapping_rows
 from blitz.features.orders import CountedLines, good_lines
 from blitz.pipelines.context import RunContext, StepResult
 from blitz.pipelines.orders import order_settings
@@ -28,7 +28,7 @@ from blitz.pipelines.reader import query_keys
 from blitz.publish.tables import read_output
 from blitz.raw import typed_rows as sources
 from blitz.raw.channels import Channel, channel_of
-from blitz.raw.customer_mapping import MAPPING, mapping_account, observe_mapping, with_mapping_reason
+from blitz.raw.customer_mapping import MAPPING, mapping_account, observe_mapping
 from blitz.raw.cut_off import naming_cut_off_files
 from blitz.raw.inputs import RawInputs
 from blitz.raw.mappings import item_table
@@ -168,7 +168,7 @@ def stage(config: Config, spark: SparkSession, inputs: RawInputs, folder: str) -
     mappings = inputs.mappings()
     counts, mapping_metrics = {}, RowMetrics()
     staged = _staged(sources.read_with_raw(spark, inputs.customer_mapping, zone), f"{folder}/{_MAPPING_FOLDER}")
-    mapping = with_mapping_reason(staged).select(*mapping_columns())
+    mapping = mapping_rows(staged)
     erased = None if inputs.suppression.is_empty else inputs.suppression.among(mapping, "customer")
     for name in inputs.orders:
         place = f"{folder}/{name}"
