@@ -56,9 +56,10 @@ def expired_exports(folders: Sequence[str], before: date) -> list[Expired]:
 
 
 def remove_place(place: Place, run_id: str, spark: SparkSession | None = None) -> None:
-    """Remove a place: a table at once, so that no reader sees a part of it, under its lock.
+    """Remove a place: the folder of a table at once, so that no reader sees a part of it, under its lock; a table of a
+    catalog by its own drop.
 
-    Raises PublishError where a run is publishing there.
+    Raises PublishError where a run is publishing to such a folder.
     """
     log.info("%s: removed", place.path)
     if storage.is_table(place.path):

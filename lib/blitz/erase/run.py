@@ -146,9 +146,8 @@ class _Erasure:
         _save(self._task, self._certificate)
 
     def _erase_from_quarantines(self) -> None:
-        staging = Staging()
-        quarantines = Quarantines(self._task.config, self._spark, self._request, staging)
-        try:
+        with Staging() as staging:
+            quarantines = Quarantines(self._task.config, self._spark, self._request, staging)
             for place in self._task.places("quarantine"):
                 if not self._has_rows(place):
                     continue
@@ -157,8 +156,6 @@ class _Erasure:
                 self._certificate.quarantines.append(entry | {"rows_removed": hits})
                 log.info("%s: %s of %s rows are the customers', %s", place.name, f"{hits:,}", f"{rows:,}", place.path)
                 _save(self._task, self._certificate)
-        finally:
-            staging.remove()
         if quarantines.problem:
             note = f"rejected rows that only the customer mapping connects with the customers: {quarantines.problem}"
             self._certificate.not_touched.append(note)

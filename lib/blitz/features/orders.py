@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from blitz.accounts import KEPT, READ, REJECTED, Account, Reason, RowMetrics, by_reason, each_row
 from blitz.features.days import age_in_days, day_metrics
 from blitz.features.lines import LINE_REASONS, bit, line_features
-from blitz.features.order_customers import OrderCustomers
+from blitz.features.order_customers import IS_USER, OrderCustomers
 from blitz.raw.channels import Channel
 from blitz.raw.menu import BITS, Category, Menu, mask_name, mask_names
 from blitz.raw.specs import REASON
@@ -149,12 +149,12 @@ def _with_lines(
     both = orders.join(lines, F.col("order_key") == F.col("lines_key"), "full_outer")
     has_order, is_erased = F.col("order_key").isNotNull(), F.coalesce(F.col(IS_ERASED), F.lit(False))
     no_customer = F.col("algonomy_id").isNull() & ~is_erased
-    is_kept = has_order & ~no_customer & ~is_erased & F.col("is_ownapp_user")
+    is_kept = has_order & ~no_customer & ~is_erased & F.col(IS_USER)
     order_counts = {
         _DISTINCT: has_order,
         Reason.NO_CUSTOMER: has_order & no_customer,
         Reason.ERASED: has_order & is_erased,
-        Reason.NOT_OWNAPP_USER: has_order & ~no_customer & ~is_erased & ~F.col("is_ownapp_user"),
+        Reason.NOT_OWNAPP_USER: has_order & ~no_customer & ~is_erased & ~F.col(IS_USER),
         KEPT: is_kept,
         _CUSTOMER_CONFLICTS: F.col("is_conflict"),
     }

@@ -121,10 +121,8 @@ class OrderFeaturePipeline:
         Raises InputError for missing files or columns, BlitzError where too many rows cannot be read, GateError where a
         gate stops it; then the previous output stays.
         """
-        try:
+        with self._staging:
             self.publish(self.compute())
-        finally:
-            self._staging.remove()
         return self.context.read(self.spark, self.output_path)
 
     def run_instore(self) -> DataFrame:

@@ -51,10 +51,8 @@ class ScorePipeline:
 
     def run(self) -> DataFrame:
         """Compute and publish the scores and return them as published. Raises as ``publish``."""
-        try:
+        with self._staging:
             self.publish()
-        finally:
-            self._staging.remove()
         return self.context.read(self.spark, self.config.scores_path)
 
     def publish(self) -> StepResult:

@@ -208,15 +208,12 @@ class SegmentRunner:
         plan = self.plan_items(table.columns, payloads)
         scored = microsegments.score(self.spark, table, df_segments, plan, self.lower_q, self.upper_q)
         clusters = {item.name: int(item.kmeans.n_clusters) for item in plan}
-        staging = Staging()
-        try:
+        with Staging() as staging:
             metrics = RowMetrics(staging)
             counted, by = microsegments.cluster_metrics(clusters), ("Segment", "microcluster")
             observed = metrics.observe(scored, counted, is_costly=True, by=by)
             output = self.context.publish(observed, self.config.output_microsegments_path, "microsegments")
             sizes = microsegments.cluster_sizes(clusters, metrics)
-        finally:
-            staging.remove()
         models = {key: payload.sha256 for key, payload in payloads.items()}
         details = {"clusters": sizes, "models": models}
         return StepResult("microsegments", output, [], time.monotonic() - started, details=details)

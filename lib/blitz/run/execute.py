@@ -42,18 +42,15 @@ def run_steps(
 
     Raises StepError for the first step that failed, with the hint how to resume; errors of others are logged.
     """
-    staging = Staging()
-    work = Work(config, spark, ready, context, staging, outputs or RunOutputs(spark, context))
     results: list[StepResult] = []
-    try:
+    with Staging() as staging:
+        work = Work(config, spark, ready, context, staging, outputs or RunOutputs(spark, context))
         for phase in _phases(ready.steps, config):
             with work.outputs:
                 staged = [step for wave in phase for step in _run_wave(wave, work, run_channel, results)]
                 for step in staged:
                     results.append(_publish(step, work, results))
         _record_history(work, results)
-    finally:
-        staging.remove()
     return results
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
+from typing import Self
 
 from py4j.protocol import Py4JError
 from pyspark.sql import DataFrame
@@ -34,6 +35,13 @@ class Staging:
         self._cached: list[DataFrame] = []
         self._locks: dict[Hashable, Lock] = {}
         self._lock = Lock()
+
+    def __enter__(self) -> Self:
+        """Return the object; the end of the block removes what it staged."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
 
     def once(self, df: DataFrame) -> DataFrame:
         """Return the rows of a frame, on Sail as they are now."""
